@@ -1,0 +1,1 @@
+"""What is read: assets, sources, tokenised and packed corpora."""

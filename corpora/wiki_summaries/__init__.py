@@ -1,0 +1,1 @@
+"""Lead sections of English Wikipedia."""

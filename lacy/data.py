@@ -1,0 +1,150 @@
+"""Records of a corpus with its facts: what training and evaluation read.
+
+Arrays are [R, T + 1] by name, as corpora.packing makes them: tokens, segments,
+positions, and here facts (bool), for synthetic corpora also accept (int16, the
+synonym group of a free slot, -1 elsewhere).
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+
+import grain
+import jax
+import numpy as np
+from flax import struct
+from jaxtyping import Array, Bool, Float
+
+from corpora import bios, packing, pipeline, prepare
+from lacy import annotate
+
+
+class FactBatch(struct.PyTreeNode):
+  """A token batch with what selection needs; [B, T], aligned with targets."""
+
+  text: pipeline.TokenBatch
+  facts: Bool[Array, 'B T']
+  reference: Float[Array, 'B T'] | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataConfig:
+  """Where text and facts come from.
+
+  Attributes:
+    corpus: see corpora/sources.py, or `bios` for synthetic biographies.
+    vocab_size: of the tokenizer to train.
+    tokenizer: a tokenizer.json to use instead.
+    context: T.
+    batch_size: records a step, over all devices.
+    fact_rule: see lacy/annotate.py.
+    judge_mask: JSON lines with spans for rule `judge`.
+    eval_records: how many records the evaluations during training read.
+    bios: fields of corpora.bios.BiosConfig, for the corpus `bios`.
+  """
+
+  corpus: str = 'wiki_summaries'
+  vocab_size: int = 8192
+  tokenizer: str = ''
+  context: int = 256
+  batch_size: int = 16
+  fact_rule: str = 'ner_first'
+  judge_mask: str = ''
+  eval_records: int = 64
+  bios: Mapping = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Corpus:
+  """Splits of a corpus, and the ids that the model must know about.
+
+  `group` [V]: synonym group of a word, -1 for none (synthetic corpora).
+  """
+
+  config: DataConfig
+  vocab_size: int
+  call_id: int
+  fingerprint: str
+  prepared: prepare.Prepared | None = None
+  group: np.ndarray | None = None
+
+  @functools.cache  # noqa: B019 - a corpus lives as long as its run
+  def split(self, name: str) -> dict[str, np.ndarray]:
+    """Arrays [R, T + 1] of `train`, `validation` or `test`."""
+    c = self.config
+    if self.prepared is None:
+      made = bios.generate(_bios_config(c), name)
+      keys = ('tokens', 'segments', 'positions', 'facts', 'accept')
+      return {key: made[key] for key in keys}
+    split = self.prepared.split(name)
+    tokenizer = self.prepared.tokenizer
+    records = packing.records(split, c.context, tokenizer.pad_id)
+    facts = annotate.annotate(split, tokenizer, rule=c.fact_rule)
+    return {**records, 'facts': packing.pack(records.plan, facts, False)}
+
+  def judged(self) -> np.ndarray:
+    """The judge's mask of the train split, in place of the fact mask."""
+    if self.prepared is None or not self.config.judge_mask:
+      raise ValueError(
+        'lacy.rule=judge reads its mask from a file and works on text; set '
+        '--config.data.judge_mask to a JSON lines file'
+      )
+    split, tokenizer = self.prepared.split('train'), self.prepared.tokenizer
+    mask, _ = annotate.judge_mask(self.config.judge_mask, split, tokenizer)
+    c = self.config
+    records = packing.records(split, c.context, tokenizer.pad_id)
+    return packing.pack(records.plan, mask, False)
+
+
+def _bios_config(config: DataConfig) -> bios.BiosConfig:
+  return bios.BiosConfig(context=config.context, **config.bios)
+
+
+def load(config: DataConfig) -> Corpus:
+  """Opens the corpus, preparing it first where needed (slow the first time)."""
+  if config.corpus == 'bios':
+    made = bios.generate(_bios_config(config), 'test')
+    words = made['vocabulary']
+    return Corpus(
+      config=config,
+      vocab_size=len(words),
+      call_id=words.index('<CALL>'),
+      fingerprint=f'{_bios_config(config)}',
+      group=made['group'],
+    )
+  prepared = prepare.prepare(
+    config.corpus, vocab_size=config.vocab_size, tokenizer=config.tokenizer
+  )
+  tokenizer = prepared.tokenizer
+  return Corpus(
+    config=config,
+    vocab_size=tokenizer.vocab_size,
+    call_id=tokenizer.call_id,
+    fingerprint=str(prepared.folder.name),
+    prepared=prepared,
+  )
+
+
+def to_batch(record: Mapping[str, np.ndarray]) -> FactBatch:
+  """Records [B, T + 1] as a batch, everything aligned with targets."""
+  reference = record.get('reference')
+  return FactBatch(
+    text=pipeline.to_batch(record),
+    facts=np.asarray(record['facts'][:, 1:], bool),
+    reference=None if reference is None else reference[:, 1:],
+  )
+
+
+def train_data(
+  arrays: Mapping[str, np.ndarray], batch_size: int, seed: int
+) -> grain.IterDataset:
+  """Shuffled batches for ever, each process its share."""
+  known = ('tokens', 'segments', 'positions', 'facts', 'reference')
+  dataset = pipeline.dataset(
+    {name: arrays[name] for name in known if name in arrays},
+    batch_size=batch_size,
+    seed=seed,
+    process_index=jax.process_index(),
+    process_count=jax.process_count(),
+  )
+  return dataset.map(to_batch).to_iter_dataset()

@@ -1,0 +1,311 @@
+"""LaCy as an experiment: train with a selection rule, see who delegates well.
+
+`build(cfg)` reads a config (configs/lacy/*.py) and returns what engine.loop
+runs. The paper is arXiv 2602.12005; docs/papers/lacy.md says what is its and
+what is ours.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from engine import experiment as experiment_lib
+from engine import metrics, optim
+from lacy import data, evaluate, objective, reference, selection
+from lm import losses, transformer
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LacyConfig:
+  """Selection (see `selection.SelectionConfig`) and delegation.
+
+  Attributes:
+    noncall_norm: softmax of the positions that are not called.
+    reference: workdir of a finished run, the frozen model of rule `rho`.
+    beta: share of decode decisions that may be calls at inference.
+    oracle_error: how often the partner of the evaluation is wrong.
+  """
+
+  selection: selection.SelectionConfig
+  noncall_norm: str = 'vocab'
+  reference: str = ''
+  beta: float = 0.22
+  oracle_error: float = 0.0
+
+
+class Settings(NamedTuple):
+  """The config, taken apart into checked dataclasses."""
+
+  data: data.DataConfig
+  model: transformer.TransformerConfig
+  lacy: LacyConfig
+  optim: optim.OptimConfig
+  steps: int
+  seed: int
+  accumulate: int
+
+
+def settings(cfg: Mapping[str, Any]) -> Settings:
+  """Raises ValueError where a field does not fit."""
+  options = dict(cfg['lacy'])
+  fields = {f.name for f in dataclasses.fields(selection.SelectionConfig)}
+  chosen = {name: options.pop(name) for name in fields & set(options)}
+  return Settings(
+    data=data.DataConfig(**cfg['data']),
+    model=transformer.TransformerConfig(**cfg['model']),
+    lacy=LacyConfig(
+      selection=selection.SelectionConfig(**chosen), **options
+    ),
+    optim=optim.OptimConfig(**cfg['optim']),
+    steps=cfg['run']['steps'],
+    seed=cfg['run']['seed'],
+    accumulate=cfg.get('accumulate', 1),
+  )
+
+
+def token_stats(model, params, batch, call_id) -> losses.VocabStats:
+  """One forward pass over packed records, CALL set apart."""
+  text = batch.text
+  hidden = model.apply(
+    {'params': params}, text.tokens, text.positions, text.segments
+  ).hidden
+  table = transformer.unembedding(params)
+  return losses.vocab_stats(hidden, table, text.targets, excluded=call_id)
+
+
+def choose(config: LacyConfig, loss, batch, *, step, key) -> selection.Choice:
+  """The selection of a global batch, from its token losses [B, T]."""
+  return selection.select(
+    config.selection,
+    loss,
+    batch.facts,
+    batch.text.weights > 0,
+    step=step,
+    key=key,
+    reference=batch.reference,
+  )
+
+
+def _metrics(stats, choice, batch, loss) -> dict[str, metrics.Mean]:
+  weights = batch.text.weights
+  facts, others = weights * batch.facts, weights * ~batch.facts
+  token_loss = objective.token_loss(stats)
+  p_call = jax.nn.sigmoid(objective.call_log_odds(stats))
+  of = metrics.Mean.of
+  return {
+    'loss': loss,
+    'loss_fact': of(token_loss, facts),
+    'loss_nonfact': of(token_loss, others),
+    'fact_share': of(batch.facts, weights),
+    'call_share': of(choice.call, weights),
+    'p_call_fact': of(p_call, facts),
+    'p_call_nonfact': of(p_call, others),
+  }
+
+
+def make_step(s: Settings, call_id: int, optimiser):
+  """(state, batch, key) -> (state, metrics), for one global batch.
+
+  With `accumulate` microbatches the selection still ranks the whole batch: a
+  first pass collects all losses, so the result equals one big batch (and a
+  step costs about a third more).
+  """
+  model = transformer.Transformer(s.model)
+
+  def objective_of(params, batch, choice, step, key):
+    stats = token_stats(model, params, batch, call_id)
+    if choice is None:
+      token_loss = objective.token_loss(stats)
+      choice = choose(s.lacy, token_loss, batch, step=step, key=key)
+    loss = objective.call_loss(
+      stats, choice, batch.text.weights, noncall_norm=s.lacy.noncall_norm
+    )
+    return loss.total, (loss, _metrics(stats, choice, batch, loss))
+
+  def whole(params, batch, step, key):
+    grad = jax.grad(objective_of, has_aux=True)
+    grads, (loss, out) = grad(params, batch, None, step, key)
+    return grads, loss.count, out
+
+  def in_parts(params, batch, step, key):
+    parts = experiment_lib.microbatches(batch, s.accumulate)
+
+    def losses_of(part):
+      return objective.token_loss(token_stats(model, params, part, call_id))
+
+    token_loss = jax.lax.map(losses_of, parts)
+    token_loss = token_loss.reshape(batch.text.tokens.shape)
+    choice = choose(s.lacy, token_loss, batch, step=step, key=key)
+    choices = experiment_lib.microbatches(choice, s.accumulate)
+
+    def grad(params, part):
+      batch, choice = part
+      grads, (loss, out) = jax.grad(objective_of, has_aux=True)(
+        params, batch, choice, step, key
+      )
+      return grads, loss.count, out
+
+    return experiment_lib.accumulate(grad, params, (parts, choices))
+
+  def step(state, batch, key):
+    sums = whole if s.accumulate == 1 else in_parts
+    grads, count, out = sums(state.params, batch, state.step, key)
+    grads = jax.tree.map(lambda g: g / jnp.maximum(count, 1.0), grads)
+    state, norms = optim.apply(optimiser, state, grads)
+    row = transformer.unembedding(state.params)[call_id]
+    out |= norms | {
+      'call_row_norm': jnp.linalg.norm(row),
+      'tokens': batch.text.weights.sum(),
+    }
+    return state, out
+
+  return step
+
+
+def make_init(s: Settings, optimiser):
+  """key -> TrainState, with logical axis names still on the parameters."""
+  model = transformer.Transformer(s.model)
+
+  def init(key):
+    params = model.init(key, jnp.zeros((1, 8), jnp.int32))['params']
+    return experiment_lib.TrainState(
+      step=jnp.int32(0), params=params, opt_state=optimiser.init(params)
+    )
+
+  return init
+
+
+def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
+  """Opens (and where needed prepares) the data, and ties everything together.
+
+  Raises:
+    ValueError: a field that does not fit, or a vocabulary other than the
+      model's.
+  """
+  s = settings(cfg)
+  corpus = data.load(s.data)
+  if corpus.vocab_size > s.model.vocab_size:
+    raise ValueError(
+      f'model.vocab_size={s.model.vocab_size} must be at least the '
+      f'{corpus.vocab_size} ids of the corpus; change '
+      '--config.model.vocab_size'
+    )
+  if s.lacy.selection.needs_reference and not s.lacy.reference:
+    raise ValueError(
+      'lacy.rule=rho needs the loss of a reference model; set '
+      '--config.lacy.reference to the workdir of a finished standard run'
+    )
+  optimiser, _ = optim.make(s.optim, s.steps)
+
+  @functools.cache
+  def train_arrays():
+    arrays = corpus.split('train')
+    if s.lacy.selection.rule == 'judge':
+      arrays = arrays | {'facts': corpus.judged()}
+    if s.lacy.selection.needs_reference:
+      arrays = arrays | {
+        'reference': reference.losses(s.lacy.reference, arrays, corpus)
+      }
+    return arrays
+
+  def train_data():
+    return data.train_data(train_arrays(), s.data.batch_size, s.seed)
+
+  evaluator = evaluate.Evaluator(
+    model=s.model,
+    call_id=corpus.call_id,
+    trained_to_call=s.lacy.selection.calls,
+    beta=s.lacy.beta,
+    oracle_error=s.lacy.oracle_error,
+    batch_size=s.data.batch_size,
+    group=corpus.group,
+  )
+
+  def validation(state, key):
+    del key
+    few = {
+      name: array[: s.data.eval_records]
+      for name, array in corpus.split('validation').items()
+    }
+    return evaluator.periodic(state.params, few)
+
+  def test(state, key):
+    del key
+    return evaluator.final(state.params, corpus.split('test'))
+
+  def training_shares(state, key):
+    """What the rule selects on the train split, by the trained model."""
+    model = transformer.Transformer(s.model)
+
+    @jax.jit
+    def shares(params, batch, key):
+      stats = token_stats(model, params, batch, corpus.call_id)
+      loss = objective.token_loss(stats)
+      choice = choose(s.lacy, loss, batch, step=s.steps, key=key)
+      out = _metrics(
+        stats, choice, batch, metrics.Mean.of(loss, batch.text.weights)
+      )
+      out['drop_share'] = metrics.Mean.of(choice.drop, batch.text.weights)
+      return out
+
+    batches = evaluator.device_batches(train_data(), 16)
+    sums = None
+    for i, batch in enumerate(batches):
+      new = shares(state.params, batch, jax.random.fold_in(key, i))
+      sums = new if sums is None else jax.tree.map(jnp.add, sums, new)
+    mean = {name: float(value.compute()) for name, value in sums.items()}
+    return {
+      'rule': s.lacy.selection.rule,
+      'fact_token_share': mean['fact_share'],
+      'train_call_share': mean['call_share'],
+      'train_drop_share': mean['drop_share'],
+      'beta': s.lacy.beta,
+      'oracle_error': s.lacy.oracle_error,
+    }
+
+  return experiment_lib.Experiment(
+    init=make_init(s, optimiser),
+    step=make_step(s, corpus.call_id, optimiser),
+    train_data=train_data,
+    evals={'validation': validation},
+    final={'test': test, 'train': training_shares},
+  )
+
+
+def abstract(cfg: Mapping[str, Any]):
+  """Experiment and a batch of shapes, without data: for --dry_run.
+
+  The CALL id is then the fifth from the end of the vocabulary, as
+  lm.tokenizer places it.
+  """
+  s = settings(cfg)
+  optimiser, _ = optim.make(s.optim, s.steps)
+  shape = (s.data.batch_size, s.data.context)
+  ints = jax.ShapeDtypeStruct(shape, jnp.int32)
+  floats = jax.ShapeDtypeStruct(shape, jnp.float32)
+  text = data.pipeline.TokenBatch(
+    tokens=ints, targets=ints, weights=floats, segments=ints, positions=ints
+  )
+  batch = data.FactBatch(
+    text=text,
+    facts=jax.ShapeDtypeStruct(shape, jnp.bool_),
+    reference=floats if s.lacy.selection.needs_reference else None,
+  )
+  made = experiment_lib.Experiment(
+    init=make_init(s, optimiser),
+    step=make_step(s, s.model.vocab_size - 5, optimiser),
+    train_data=None,
+    evals={},
+    final={},
+  )
+  return made, batch
+
+
+def flops_per_step(cfg: Mapping[str, Any]) -> int:
+  """Matmul FLOPs of one training step, the usual 6 N plus attention."""
+  s = settings(cfg)
+  return s.model.train_flops(s.data.batch_size * s.data.context, s.data.context)

@@ -1,0 +1,1 @@
+"""What a language model is: network, masks, losses, tokenizer, decoding."""

@@ -1,0 +1,60 @@
+"""Who may look at whom: causal, bidirectional, segment and cache masks.
+
+Masks are booleans, true where a query may see a key. A `Mask` stays symbolic
+until a block of it is asked for, so that attention can leave out the blocks
+that lie wholly in a causal future.
+
+Shapes: B sequences, T queries, S keys.
+"""
+
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Bool, Int
+
+QUERY_BLOCK = 128
+
+
+class Mask(struct.PyTreeNode):
+  """Causal or not, within equal `segments` (None: one segment)."""
+
+  causal: bool = struct.field(pytree_node=False, default=True)
+  segments: Int[Array, 'B T'] | None = None
+
+  def block(self, batch, queries: slice, keys: slice) -> Bool[Array, 'B T S']:
+    """The mask of a range of queries against a range of keys."""
+    shape = (batch, queries.stop - queries.start, keys.stop - keys.start)
+    allowed = jnp.ones(shape, bool)
+    if self.causal:
+      later = jnp.arange(keys.start, keys.stop)
+      allowed &= jnp.arange(queries.start, queries.stop)[:, None] >= later
+    if self.segments is not None:
+      mine, theirs = self.segments[:, queries], self.segments[:, keys]
+      allowed &= mine[:, :, None] == theirs[:, None, :]
+    return allowed
+
+
+def cached(batch, length, size, start) -> Bool[Array, 'B T S']:
+  """Queries at slots start..start+T-1 see the slots up to their own."""
+  visible = start + jnp.arange(length)[:, None] >= jnp.arange(size)
+  return jnp.broadcast_to(visible, (batch, length, size))
+
+
+def blockwise(attend, q, k, v, mask: Mask):
+  """`attend` over blocks of queries; a causal block skips the keys after it.
+
+  Halves the work of causal attention on long records and bounds the memory
+  to [B, N, QUERY_BLOCK, S] scores; exact, whatever the block size.
+
+  Args:
+    attend: (q [B, t, N, H], k, v [B, s, K, H], mask [B, t, s]) -> [B, t, N, H].
+    q, k, v: all T positions.
+    mask: of the same T positions.
+  """
+  batch, length = q.shape[:2]
+  out = []
+  for begin in range(0, length, QUERY_BLOCK):
+    queries = slice(begin, min(begin + QUERY_BLOCK, length))
+    keys = slice(0, queries.stop if mask.causal else length)
+    allowed = mask.block(batch, queries, keys)
+    out.append(attend(q[:, queries], k[:, keys], v[:, keys], allowed))
+  return jnp.concatenate(out, axis=1) if len(out) > 1 else out[0]

@@ -1,0 +1,362 @@
+"""One transformer of the Llama family, as decoder or as denoiser.
+
+Pre-norm blocks of grouped-query attention with rotary positions and a gated
+MLP (RMSNorm, RoPE, SwiGLU). It returns hidden states, never logits: heads and
+losses take the unembedding table from `unembedding` and work on it in blocks,
+so that [B, T, V] need never exist (lm/losses.py).
+
+Shapes: B sequences, T positions, S keys or cache slots, D model width,
+F mlp width, N heads, K key-value heads, G = N / K, H head width, L layers.
+"""
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float, Int
+
+from lm import masks, ops
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TransformerConfig:
+  """Shape and switches of the model. Widths in units, `rope_base` in radians.
+
+  `scan_layers` compiles one layer and loops over stacked parameters (large
+  models compile fast); unrolled layers run and decode faster on CPU. `remat`
+  recomputes a layer's activations in the backward pass.
+  """
+
+  vocab_size: int
+  layers: int
+  width: int
+  heads: int
+  mlp_width: int
+  kv_heads: int | None = None
+  head_dim: int | None = None
+  rope_base: float = 10_000.0
+  norm_eps: float = 1e-5
+  tied: bool = True
+  qkv_bias: bool = False
+  qk_norm: bool = False
+  scan_layers: bool = False
+  remat: bool = False
+  dtype: str = 'float32'
+
+  def __post_init__(self):
+    if self.head_dim is None:
+      if self.width % self.heads:
+        raise ValueError(
+          f'model.width={self.width} must divide over model.heads='
+          f'{self.heads}; change one of them or set model.head_dim'
+        )
+      object.__setattr__(self, 'head_dim', self.width // self.heads)
+    if self.kv_heads is None:
+      object.__setattr__(self, 'kv_heads', self.heads)
+    if self.heads % self.kv_heads:
+      raise ValueError(
+        f'model.heads={self.heads} must be a multiple of model.kv_heads='
+        f'{self.kv_heads}'
+      )
+    if self.head_dim % 2:
+      raise ValueError(f'model.head_dim={self.head_dim} must be even for RoPE')
+    if self.dtype not in ('float32', 'bfloat16'):
+      raise ValueError(
+        f'model.dtype must be float32 or bfloat16, got {self.dtype}'
+      )
+
+  def parameters(self) -> int:
+    """Number of parameters, embeddings included."""
+    d, n, k, h = self.width, self.heads, self.kv_heads, self.head_dim
+    attention = d * h * (2 * n + 2 * k)
+    attention += h * (n + 2 * k) if self.qkv_bias else 0
+    attention += 2 * h if self.qk_norm else 0
+    block = attention + 3 * d * self.mlp_width + 2 * d
+    tables = self.vocab_size * d * (1 if self.tied else 2)
+    return self.layers * block + tables + d
+
+  def train_flops(self, tokens: int, context: int) -> int:
+    """FLOPs of forward and backward over `tokens`, matmuls only.
+
+    6 a weight and token (the input embedding is a look-up, the unembedding is
+    not), plus causal attention: half of 12 T H N a token and layer.
+    """
+    weights = self.parameters() - (0 if self.tied else 1) * (
+      self.vocab_size * self.width
+    )
+    attention = 6 * context * self.heads * self.head_dim * self.layers
+    return tokens * (6 * weights + attention)
+
+
+class Cache(struct.PyTreeNode):
+  """Keys and values of positions already read, with room for more.
+
+  `keys` and `values` hold one [B, S, K, H] array a layer (one stacked
+  [L, B, S, K, H] array when layers are scanned). Slots from `length` on are
+  stale: to forget a tail, lower `length`.
+  """
+
+  keys: Any
+  values: Any
+  length: Int[Array, '']
+
+  @classmethod
+  def create(cls, config: TransformerConfig, batch: int, size: int) -> 'Cache':
+    shape = (batch, size, config.kv_heads, config.head_dim)
+    if config.scan_layers:
+      empty = jnp.zeros((config.layers, *shape), config.dtype)
+      return cls(keys=empty, values=empty, length=jnp.int32(0))
+    empties = (jnp.zeros(shape, config.dtype),) * config.layers
+    return cls(keys=empties, values=empties, length=jnp.int32(0))
+
+
+class Output(struct.PyTreeNode):
+  """`hidden` [B, T, D] after the last norm; `captured`: one [B, T, D] a layer."""
+
+  hidden: Float[Array, 'B T D']
+  captured: tuple[Array, ...] = ()
+  cache: Cache | None = None
+
+
+def _param(module, name, init, shape, axes):
+  init = nn.with_logical_partitioning(init, axes)
+  return module.param(name, init, shape, jnp.float32)
+
+
+class RMSNorm(nn.Module):
+  """x / rms(x) * scale over the last axis, in float32."""
+
+  eps: float
+  axis: str = 'embed'
+
+  @nn.compact
+  def __call__(self, x):
+    scale = _param(
+      self, 'scale', nn.initializers.ones, (x.shape[-1],), (self.axis,)
+    )
+    x32 = x.astype(jnp.float32)
+    inverse = jax.lax.rsqrt(jnp.mean(x32 * x32, -1, keepdims=True) + self.eps)
+    return (x32 * inverse * scale).astype(x.dtype)
+
+
+class Dense(nn.Module):
+  """Contracts the last `contract` axes with a kernel of logical `axes`."""
+
+  features: tuple[int, ...]
+  axes: tuple[str, ...]
+  contract: int = 1
+  use_bias: bool = False
+  init_scale: float = 1.0
+
+  @nn.compact
+  def __call__(self, x):
+    inputs = x.shape[x.ndim - self.contract :]
+    fan_in = 1
+    for size in inputs:
+      fan_in *= size
+    init = nn.initializers.normal(self.init_scale * fan_in**-0.5)
+    kernel = _param(self, 'kernel', init, (*inputs, *self.features), self.axes)
+    y = ops.matmul(x, kernel.astype(x.dtype), self.contract)
+    if self.use_bias:
+      bias = _param(
+        self,
+        'bias',
+        nn.initializers.zeros,
+        self.features,
+        self.axes[self.contract :],
+      )
+      y = y + bias.astype(x.dtype)
+    return y
+
+
+def rope_angles(positions_BT, head_dim: int, base: float):
+  """Rotation angles [B, T, H/2] in radians, float32."""
+  frequency = base ** (-jnp.arange(0, head_dim, 2, jnp.float32) / head_dim)
+  return positions_BT[..., None].astype(jnp.float32) * frequency
+
+
+def rotate(x_BTNH, angles_BTh):
+  """Rotates the pairs (i, i + H/2), the pairing of the Llama checkpoints."""
+  cos = jnp.cos(angles_BTh)[:, :, None, :].astype(x_BTNH.dtype)
+  sin = jnp.sin(angles_BTh)[:, :, None, :].astype(x_BTNH.dtype)
+  first, second = jnp.split(x_BTNH, 2, axis=-1)
+  return jnp.concatenate(
+    [first * cos - second * sin, second * cos + first * sin], axis=-1
+  )
+
+
+class Block(nn.Module):
+  """One layer: x + attention(norm(x)), then x + mlp(norm(x))."""
+
+  config: TransformerConfig
+
+  @nn.compact
+  def __call__(self, x, cache_kv, angles, mask, slot):
+    c = self.config
+    residual_scale = (2 * c.layers) ** -0.5
+    y = RMSNorm(c.norm_eps, name='attention_norm')(x)
+    q = Dense(
+      (c.heads, c.head_dim),
+      ('embed', 'heads', 'head_dim'),
+      use_bias=c.qkv_bias,
+      name='query',
+    )(y)
+    kv = {
+      name: Dense(
+        (c.kv_heads, c.head_dim),
+        ('embed', 'kv_heads', 'head_dim'),
+        use_bias=c.qkv_bias,
+        name=name,
+      )(y)
+      for name in ('key', 'value')
+    }
+    k, v = kv['key'], kv['value']
+    if c.qk_norm:
+      q = RMSNorm(c.norm_eps, 'head_dim', name='query_norm')(q)
+      k = RMSNorm(c.norm_eps, 'head_dim', name='key_norm')(k)
+    q, k = rotate(q, angles), rotate(k, angles)
+    if cache_kv is None:
+      mixed = masks.blockwise(ops.attend, q, k, v, mask)
+    else:
+      cache_kv = tuple(
+        jax.lax.dynamic_update_slice_in_dim(old, new, slot, axis=1)
+        for old, new in zip(cache_kv, (k, v), strict=True)
+      )
+      mixed = ops.attend(q, *cache_kv, mask)
+    x = x + Dense(
+      (c.width,),
+      ('heads', 'head_dim', 'embed'),
+      contract=2,
+      init_scale=residual_scale,
+      name='out',
+    )(mixed)
+    y = RMSNorm(c.norm_eps, name='mlp_norm')(x)
+    gate = Dense((c.mlp_width,), ('embed', 'mlp'), name='gate')(y)
+    up = Dense((c.mlp_width,), ('embed', 'mlp'), name='up')(y)
+    down = Dense(
+      (c.width,), ('mlp', 'embed'), init_scale=residual_scale, name='down'
+    )
+    x = x + down(nn.silu(gate) * up)
+    x = nn.with_logical_constraint(x, ('batch', 'seq', 'embed_act'))
+    return x, cache_kv
+
+
+class _Scanned(nn.Module):
+  """`Block` in the form that nn.scan wants: (carry, per-layer in) -> both."""
+
+  config: TransformerConfig
+  capture: bool
+
+  @nn.compact
+  def __call__(self, x, cache_kv, angles, mask, slot):
+    x, cache_kv = Block(self.config, name='block')(
+      x, cache_kv, angles, mask, slot
+    )
+    return x, (cache_kv, x if self.capture else None)
+
+
+class Transformer(nn.Module):
+  """Tokens [B, T] to hidden states [B, T, D]."""
+
+  config: TransformerConfig
+
+  @nn.compact
+  def __call__(
+    self,
+    tokens: Int[Array, 'B T'],
+    positions: Int[Array, 'B T'] | None = None,
+    segments: Int[Array, 'B T'] | None = None,
+    *,
+    causal: bool = True,
+    capture: tuple[int, ...] = (),
+    cache: Cache | None = None,
+  ) -> Output:
+    """Runs the model.
+
+    Args:
+      tokens: ids below `vocab_size`.
+      positions: for RoPE; counted from 0 (or from `cache.length`) if absent.
+      segments: packed documents attend only within equal numbers.
+      causal: whether a position sees only itself and earlier ones.
+      capture: layers whose output to return; 0 is the embedding, l the output
+        of the l-th layer (before the last norm).
+      cache: keys and values of earlier positions; the new ones are written
+        from `cache.length` on. Implies causal, unpacked sequences.
+
+    Raises:
+      ValueError: a layer outside [0, layers] is captured, or a cache is given
+        with segments or without causality.
+    """
+    c = self.config
+    batch, length = tokens.shape
+    for layer in capture:
+      if not 0 <= layer <= c.layers:
+        raise ValueError(f'capture: layer {layer} is not in [0, {c.layers}]')
+    if cache is not None and (segments is not None or not causal):
+      raise ValueError('a cache serves causal, unpacked sequences only')
+    start = jnp.int32(0) if cache is None else cache.length
+    if positions is None:
+      positions = jnp.broadcast_to(start + jnp.arange(length), (batch, length))
+    table = _param(
+      self,
+      'embedding',
+      nn.initializers.normal(c.width**-0.5),
+      (c.vocab_size, c.width),
+      ('vocab', 'embed'),
+    )
+    x = table[tokens].astype(c.dtype)
+    if not c.tied:
+      _param(
+        self,
+        'unembedding',
+        nn.initializers.normal(c.width**-0.5),
+        (c.vocab_size, c.width),
+        ('vocab', 'embed'),
+      )
+    angles = rope_angles(positions, c.head_dim, c.rope_base)
+    if cache is None:
+      mask = masks.Mask(causal=causal, segments=segments)
+    else:
+      size = (cache.keys if c.scan_layers else cache.keys[0]).shape[-3]
+      mask = masks.cached(batch, length, size, start)
+    states = [x]
+    if c.scan_layers:
+      x, kv, states = self._scan(x, cache, angles, mask, start, bool(capture))
+    else:
+      block = nn.remat(Block) if c.remat else Block
+      kv = []
+      for layer in range(c.layers):
+        pair = cache and (cache.keys[layer], cache.values[layer])
+        x, pair = block(c, name=f'layer_{layer}')(x, pair, angles, mask, start)
+        kv.append(pair)
+        states.append(x)
+    if cache is not None:
+      keys, values = kv if c.scan_layers else zip(*kv, strict=True)
+      cache = Cache(keys=keys, values=values, length=start + length)
+    x = RMSNorm(c.norm_eps, name='final_norm')(x)
+    captured = tuple(states[layer] for layer in capture)
+    return Output(hidden=x, captured=captured, cache=cache)
+
+  def _scan(self, x, cache, angles, mask, start, capture):
+    c = self.config
+    body = nn.remat(_Scanned, prevent_cse=False) if c.remat else _Scanned
+    layers = nn.scan(
+      body,
+      variable_axes={'params': 0},
+      split_rngs={'params': True},
+      in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast),
+      length=c.layers,
+      metadata_params={nn.PARTITION_NAME: 'layers'},
+    )(c, capture, name='layers')
+    pair = cache and (cache.keys, cache.values)
+    first = x
+    x, (kv, outputs) = layers(x, pair, angles, mask, start)
+    return x, kv, [first, *(outputs if capture else ())]
+
+
+def unembedding(params) -> Float[Array, 'V D']:
+  """The table that turns hidden states into logits, tied or not."""
+  return params.get('unembedding', params['embedding'])

@@ -1,0 +1,165 @@
+"""Oracles O1-O3 and O13 of docs/papers/lacy.md: which tokens are chosen."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl.testing import absltest, parameterized
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from lacy import selection
+
+LOSS = [0.2, 3.1, 0.5, 4.0, 2.2, 6.0, 1.0, 0.1, 5.0, 2.9]
+FACTS = [0, 1, 0, 1, 1, 0, 1, 0, 0, 1]
+REFERENCE = [0.10, 1.00, 0.65, 3.85, 0.20, 5.70, 0.88, 0.12, 1.00, 2.85]
+
+
+def choose(loss, facts, *, reference=None, valid=None, step=0, seed=0, **kw):
+  loss = jnp.asarray(loss, jnp.float32)[None]
+  facts = jnp.asarray(facts, bool)[None]
+  valid = jnp.ones_like(facts) if valid is None else jnp.asarray(valid)[None]
+  if reference is not None:
+    reference = jnp.asarray(reference, jnp.float32)[None]
+  return selection.select(
+    selection.SelectionConfig(**kw),
+    loss,
+    facts,
+    valid,
+    step=step,
+    key=jax.random.key(seed),
+    reference=reference,
+  )
+
+
+def called(*args, **kw):
+  return set(np.flatnonzero(choose(*args, **kw).call).tolist())
+
+
+class SelectionTest(parameterized.TestCase):
+  def test_o1_top_share_of_facts(self):
+    self.assertEqual(called(LOSS, FACTS), {1, 3, 9})
+
+  def test_o1_literal_scope_ranks_the_whole_batch(self):
+    self.assertEqual(called(LOSS, FACTS, scope='batch'), {1, 3, 4, 9})
+
+  def test_o1_loss_only(self):
+    self.assertEqual(called(LOSS, FACTS, rule='loss', rho=0.3), {3, 5, 8})
+
+  def test_o1_limits(self):
+    facts = set(np.flatnonzero(FACTS).tolist())
+    self.assertEqual(called(LOSS, FACTS, percent=100), facts)
+    self.assertEqual(called(LOSS, FACTS, percent=0), set())
+    self.assertEqual(called(LOSS, FACTS, rule='fact_all'), facts)
+    self.assertEqual(called(LOSS, FACTS, rule='judge'), facts)
+    self.assertEqual(called(LOSS, FACTS, rule='standard'), set())
+
+  @parameterized.parameters('facts', 'batch', 'budget')
+  def test_o1_no_facts_no_calls(self, scope):
+    self.assertEqual(called(LOSS, [0] * 10, scope=scope), set())
+
+  def test_o1_ties_go_to_the_earlier(self):
+    self.assertEqual(called([1.0] * 4, [1] * 4, percent=50), {0, 1})
+
+  def test_counts_are_integers(self):
+    # In floats 0.29 * 100 floors to 28.
+    loss = np.arange(100.0)
+    self.assertLen(called(loss, [1] * 100, percent=29), 29)
+    self.assertLen(called(loss, [0] * 100, rule='loss', rho=0.29), 29)
+
+  def test_o2_rho_calls_the_complement_of_rho1(self):
+    got = called(LOSS, FACTS, reference=REFERENCE, rule='rho', rho=0.3)
+    self.assertEqual(got, {2, 7, 9})
+
+  def test_o2_rho1_would_keep_the_highest_excess(self):
+    excess = np.array(LOSS) - np.array(REFERENCE)
+    got = called(excess, FACTS, rule='loss', rho=0.6)
+    self.assertEqual(got, {1, 3, 4, 5, 6, 8})
+
+  def test_o2_rho_by_the_reference_loss(self):
+    got = called(
+      LOSS,
+      FACTS,
+      reference=REFERENCE,
+      rule='rho',
+      rho_variant='high_ref',
+      rho=0.3,
+    )
+    self.assertEqual(got, {3, 5, 9})
+
+  def test_rho_without_reference_names_the_key(self):
+    with self.assertRaisesRegex(ValueError, 'config.lacy.reference'):
+      called(LOSS, FACTS, rule='rho')
+
+  def test_o3_share_of_facts_and_budget(self):
+    loss = np.random.default_rng(0).random(100)
+    self.assertLen(called(loss, [1] * 25 + [0] * 75), 15)
+    few = [1] * 10 + [0] * 90
+    self.assertLen(called(loss, few, scope='budget', rho=0.15), 10)
+    self.assertLen(called(loss, [1] * 40 + [0] * 60, scope='budget'), 15)
+
+  @parameterized.parameters('loss', 'lacy', 'random', 'fact_random', 'fact_all')
+  def test_padding_is_never_chosen_nor_counted(self, rule):
+    valid = np.array([1, 1, 1, 0, 1, 0, 1, 1, 0, 1], bool)
+    got = called(LOSS, FACTS, valid=valid, rule=rule, rho=0.3)
+    self.assertEmpty(got & {3, 5, 8})
+    if rule == 'loss':  # round(0.3 * 7) = 2
+      self.assertEqual(got, {1, 9})
+
+  def test_ignoring_drops_what_the_other_rule_calls(self):
+    for dropping, calling in (('ignore', 'loss'), ('ignore_facts', 'lacy')):
+      got = choose(LOSS, FACTS, rule=dropping, rho=0.3)
+      self.assertEqual(int(got.call.sum()), 0)
+      want = called(LOSS, FACTS, rule=calling, rho=0.3)
+      self.assertEqual(set(np.flatnonzero(got.drop).tolist()), want)
+
+  def test_random_rules_follow_the_key(self):
+    loss, facts = np.zeros(2000), [1, 0] * 1000
+    kw = dict(rule='random', rho=0.15)
+    first = called(loss, facts, seed=1, **kw)
+    self.assertEqual(first, called(loss, facts, seed=1, **kw))
+    self.assertNotEqual(first, called(loss, facts, seed=2, **kw))
+    self.assertBetween(len(first), 240, 360)  # 300, sd 16
+    got = called(loss, facts, rule='fact_random', seed=1)
+    self.assertLen(got, 600)
+    self.assertTrue(all(i % 2 == 0 for i in got))
+
+  def test_no_calls_before_the_end_of_the_warm_up(self):
+    kw = dict(warmup_steps=3)
+    self.assertEmpty(called(LOSS, FACTS, step=2, **kw))
+    self.assertEqual(called(LOSS, FACTS, step=3, **kw), {1, 3, 9})
+
+  @parameterized.parameters(selection.RULES)
+  def test_o13_same_mask_on_one_and_four_devices(self, rule):
+    keys = jax.random.split(jax.random.key(5), 3)
+    loss = jax.random.uniform(keys[0], (8, 16)).round(1)  # with ties
+    facts = jax.random.bernoulli(keys[1], 0.25, (8, 16))
+    valid = jax.random.bernoulli(keys[2], 0.9, (8, 16))
+    config = selection.SelectionConfig(rule=rule)
+
+    @jax.jit
+    def select(loss, facts, valid):
+      return selection.select(
+        config, loss, facts, valid, step=0, key=keys[0], reference=loss**2
+      )
+
+    mesh = jax.make_mesh((4,), ('data',))
+    sharding = NamedSharding(mesh, P('data'))
+    one = select(loss, facts, valid)
+    four = select(*(jax.device_put(a, sharding) for a in (loss, facts, valid)))
+    np.testing.assert_array_equal(one.call, four.call)
+    np.testing.assert_array_equal(one.drop, four.drop)
+
+  @parameterized.parameters(
+    ({'rule': 'rhoo'}, 'lacy.rule must be one of'),
+    ({'scope': 'device'}, 'lacy.scope must be one of'),
+    ({'percent': 160}, r'lacy.percent must be an integer in \[0, 100\]'),
+    ({'percent': 0.6}, 'lacy.percent must be an integer'),
+    ({'rho': 15}, r'lacy.rho must lie in \[0, 1\]'),
+  )
+  def test_refuses_what_does_not_fit(self, fields, message):
+    with self.assertRaisesRegex(ValueError, message):
+      selection.SelectionConfig(**fields)
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,283 @@
+"""The transformer against a few lines of numpy, and against itself."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from lm import masks, ops, transformer
+
+SMALL = transformer.TransformerConfig(
+  vocab_size=19, layers=3, width=24, heads=4, kv_heads=2, mlp_width=40
+)
+
+
+def make(config, seed=0):
+  model = transformer.Transformer(config)
+  tokens = jnp.zeros((1, 2), jnp.int32)
+  boxed = model.init(jax.random.key(seed), tokens)['params']
+  # Away from the initial ones and zeros, so that every parameter matters.
+  params = jax.tree.map(
+    lambda p: p + 0.05 * jax.random.normal(jax.random.key(p.size), p.shape),
+    nn.unbox(boxed),
+  )
+  return model, params
+
+
+def run(model, params, tokens, **kwargs):
+  return model.apply({'params': params}, tokens, **kwargs)
+
+
+def tokens_of(shape, seed=3):
+  return jax.random.randint(jax.random.key(seed), shape, 0, 19)
+
+
+def by_hand(config, params, tokens):
+  """One sequence, plain loops over heads and queries, float64."""
+  p = jax.tree.map(lambda a: np.asarray(a, np.float64), params)
+
+  def norm(x, scale):
+    return x / np.sqrt((x**2).mean(-1, keepdims=True) + config.norm_eps) * scale
+
+  def rope(x, t):
+    half = config.head_dim // 2
+    angle = t / config.rope_base ** (np.arange(half) / half)
+    pair = (x[:half] + 1j * x[half:]) * np.exp(1j * angle)
+    return np.concatenate([pair.real, pair.imag])
+
+  x = p['embedding'][np.asarray(tokens)]
+  for layer in range(config.layers):
+    w = p[f'layer_{layer}']
+    y = norm(x, w['attention_norm']['scale'])
+    q = np.einsum('td,dnh->tnh', y, w['query']['kernel'])
+    k = np.einsum('td,dnh->tnh', y, w['key']['kernel'])
+    v = np.einsum('td,dnh->tnh', y, w['value']['kernel'])
+    for name, a in (('query', q), ('key', k), ('value', v)):
+      if config.qkv_bias:
+        a += w[name]['bias']
+    if config.qk_norm:
+      q = norm(q, w['query_norm']['scale'])
+      k = norm(k, w['key_norm']['scale'])
+    mixed = np.zeros_like(q)
+    for t in range(len(x)):
+      for n in range(config.heads):
+        group = n // (config.heads // config.kv_heads)
+        score = np.array(
+          [rope(q[t, n], t) @ rope(k[s, group], s) for s in range(t + 1)]
+        )
+        e = np.exp(score / np.sqrt(config.head_dim))
+        mixed[t, n] = (e / e.sum()) @ v[: t + 1, group]
+    x = x + np.einsum('tnh,nhd->td', mixed, w['out']['kernel'])
+    y = norm(x, w['mlp_norm']['scale'])
+    gate = y @ w['gate']['kernel']
+    up = y @ w['up']['kernel']
+    x = x + (gate / (1 + np.exp(-gate)) * up) @ w['down']['kernel']
+  return norm(x, p['final_norm']['scale'])
+
+
+class TransformerTest(parameterized.TestCase):
+  @parameterized.parameters(
+    {}, {'qkv_bias': True}, {'qk_norm': True}, {'kv_heads': 1}
+  )
+  def test_matches_loops_in_numpy(self, **change):
+    config = dataclasses.replace(SMALL, **change)
+    model, params = make(config)
+    tokens = tokens_of((1, 7))
+    np.testing.assert_allclose(
+      run(model, params, tokens).hidden[0],
+      by_hand(config, params, tokens[0]),
+      atol=2e-5,
+    )
+
+  @parameterized.parameters({}, {'tied': False}, {'qkv_bias': True})
+  def test_counts_its_parameters(self, **change):
+    config = dataclasses.replace(SMALL, **change)
+    _, params = make(config)
+    sizes = sum(p.size for p in jax.tree.leaves(params))
+    self.assertEqual(config.parameters(), sizes)
+
+  def test_causal_output_ignores_later_tokens(self):
+    model, params = make(SMALL)
+    a = tokens_of((2, 9))
+    b = a.at[:, 5:].set((a[:, 5:] + 1) % 19)
+    same = run(model, params, a).hidden - run(model, params, b).hidden
+    np.testing.assert_array_equal(same[:, :5], 0.0)
+    self.assertGreater(jnp.abs(same[:, 5:]).min(-1).max(), 0.0)
+    a2 = run(model, params, a, causal=False).hidden
+    b2 = run(model, params, b, causal=False).hidden
+    self.assertGreater(jnp.abs(a2 - b2)[:, 0].max(), 1e-4)
+
+  def test_packed_documents_do_not_see_one_another(self):
+    model, params = make(SMALL)
+    first, second = tokens_of((1, 4), 1), tokens_of((1, 5), 2)
+    packed = run(
+      model,
+      params,
+      jnp.concatenate([first, second], 1),
+      positions=jnp.array([[0, 1, 2, 3, 0, 1, 2, 3, 4]]),
+      segments=jnp.array([[1, 1, 1, 1, 2, 2, 2, 2, 2]]),
+    ).hidden
+    alone = [run(model, params, a).hidden for a in (first, second)]
+    np.testing.assert_allclose(packed, jnp.concatenate(alone, 1), atol=1e-5)
+
+  @parameterized.parameters(False, True)
+  def test_scanned_equals_unrolled(self, remat):
+    model, params = make(SMALL)
+    scanned = dataclasses.replace(SMALL, scan_layers=True, remat=remat)
+    stacked = jax.tree.map(
+      lambda *a: jnp.stack(a),
+      *[params[f'layer_{layer}'] for layer in range(SMALL.layers)],
+    )
+    other = {k: v for k, v in params.items() if not k.startswith('layer_')}
+    other['layers'] = {'block': stacked}
+    tokens = tokens_of((2, 6))
+    capture = (0, 2, 3)
+    want = run(model, params, tokens, capture=capture)
+    got = run(
+      transformer.Transformer(scanned), other, tokens, capture=capture
+    )
+    np.testing.assert_allclose(got.hidden, want.hidden, atol=1e-5)
+    for a, b in zip(got.captured, want.captured, strict=True):
+      np.testing.assert_allclose(a, b, atol=1e-5)
+
+  def test_captures_the_embedding_and_the_last_layer(self):
+    model, params = make(SMALL)
+    tokens = tokens_of((2, 5))
+    out = run(model, params, tokens, capture=(0, 3))
+    np.testing.assert_array_equal(
+      out.captured[0], params['embedding'][tokens]
+    )
+    last = out.captured[1]
+    rms = jnp.sqrt(jnp.mean(last**2, -1, keepdims=True) + SMALL.norm_eps)
+    np.testing.assert_allclose(
+      last / rms * params['final_norm']['scale'], out.hidden, rtol=1e-5
+    )
+    with self.assertRaisesRegex(ValueError, r'layer 4 is not in \[0, 3\]'):
+      run(model, params, tokens, capture=(4,))
+
+  @parameterized.parameters(False, True)
+  def test_cached_equals_full(self, scan_layers):
+    config = dataclasses.replace(SMALL, scan_layers=scan_layers)
+    model, params = make(config)
+    tokens = tokens_of((2, 8))
+    cache = transformer.Cache.create(config, 2, 11)
+    pieces = []
+    for piece in (tokens[:, :3], tokens[:, 3:4], tokens[:, 4:]):
+      out = run(model, params, piece, cache=cache)
+      cache = out.cache
+      pieces.append(out.hidden)
+    np.testing.assert_allclose(
+      jnp.concatenate(pieces, 1), run(model, params, tokens).hidden, atol=1e-5
+    )
+    self.assertEqual(cache.length, 8)
+
+  def test_bfloat16_stays_near_float32(self):
+    model, params = make(SMALL)
+    half = transformer.Transformer(dataclasses.replace(SMALL, dtype='bfloat16'))
+    tokens = tokens_of((2, 6))
+    got = run(half, params, tokens).hidden
+    self.assertEqual(got.dtype, jnp.bfloat16)
+    want = run(model, params, tokens).hidden
+    error = jnp.abs(got.astype(jnp.float32) - want).max()
+    self.assertLess(error, 0.1 * jnp.abs(want).max())
+
+  def test_every_parameter_has_logical_axes(self):
+    model = transformer.Transformer(SMALL)
+    boxed = model.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))
+    leaves = jax.tree.leaves(
+      boxed, is_leaf=lambda x: isinstance(x, nn.LogicallyPartitioned)
+    )
+    for leaf in leaves:
+      self.assertIsInstance(leaf, nn.LogicallyPartitioned)
+      self.assertLen(leaf.names, leaf.value.ndim)
+
+  @parameterized.parameters(
+    ({'heads': 5}, 'model.width=24 must divide'),
+    ({'kv_heads': 3}, 'multiple of model.kv_heads=3'),
+    ({'head_dim': 5}, 'must be even'),
+    ({'dtype': 'float16'}, 'float32 or bfloat16'),
+  )
+  def test_refuses_what_does_not_fit(self, change, message):
+    fields = dict(
+      vocab_size=19, layers=1, width=24, heads=4, mlp_width=8
+    )
+    with self.assertRaisesRegex(ValueError, message):
+      transformer.TransformerConfig(**(fields | change))
+
+
+class OpsTest(parameterized.TestCase):
+  """Hand-written gradients against those that JAX derives."""
+
+  @parameterized.parameters(1, 2)
+  def test_matmul(self, contract):
+    keys = jax.random.split(jax.random.key(0), 3)
+    inner = (4,) if contract == 1 else (4, 3)
+    x = jax.random.normal(keys[0], (2, 5, *inner))
+    kernel = jax.random.normal(keys[1], (*inner, 7))
+    weight = jax.random.normal(keys[2], (2, 5, 7))
+
+    def ours(x, kernel):
+      return jnp.sum(ops.matmul(x, kernel, contract) ** 2 * weight)
+
+    def plain(x, kernel):
+      return jnp.sum(jnp.tensordot(x, kernel, contract) ** 2 * weight)
+
+    got = jax.value_and_grad(ours, (0, 1))(x, kernel)
+    want = jax.value_and_grad(plain, (0, 1))(x, kernel)
+    jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
+      got,
+      want,
+    )
+
+  def test_attend(self):
+    keys = jax.random.split(jax.random.key(1), 4)
+    q = jax.random.normal(keys[0], (2, 5, 6, 4))
+    k = jax.random.normal(keys[1], (2, 7, 3, 4))
+    v = jax.random.normal(keys[2], (2, 7, 3, 4))
+    mask = jax.random.bernoulli(keys[3], 0.6, (2, 5, 7)).at[..., 0].set(True)
+
+    def plain(q, k, v):
+      return jax.nn.dot_product_attention(q, k, v, mask=mask[:, None])
+
+    def loss(attend):
+      return lambda *args: jnp.sum(jnp.sin(attend(*args)))
+
+    got = jax.value_and_grad(loss(lambda *a: ops.attend(*a, mask)), (0, 1, 2))
+    want = jax.value_and_grad(loss(plain), (0, 1, 2))
+    jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5),
+      got(q, k, v),
+      want(q, k, v),
+    )
+
+  def test_rows_that_see_nothing_stay_finite(self):
+    q = jnp.ones((1, 2, 1, 4))
+    mask = jnp.zeros((1, 2, 2), bool)
+    grad = jax.grad(lambda q: ops.attend(q, q, q, mask).sum())(q)
+    self.assertTrue(jnp.isfinite(grad).all())
+
+  @parameterized.parameters(False, True)
+  def test_blocks_of_queries_change_nothing(self, causal):
+    size = masks.QUERY_BLOCK + 7
+    keys = jax.random.split(jax.random.key(2), 3)
+    q, k, v = (jax.random.normal(key, (1, size, 2, 4)) for key in keys)
+    segments = jnp.where(jnp.arange(size) < 100, 1, 2)[None]
+    mask = masks.Mask(causal=causal, segments=segments)
+    whole = mask.block(1, slice(0, size), slice(0, size))
+    np.testing.assert_allclose(
+      masks.blockwise(ops.attend, q, k, v, mask),
+      ops.attend(q, k, v, whole),
+      atol=1e-5,
+    )
+    allowed = np.asarray(whole[0])
+    self.assertEqual(allowed[99, 50], True)
+    self.assertEqual(allowed[100, 99], False)
+    self.assertEqual(allowed[101, 102], not causal)
+
+
+if __name__ == '__main__':
+  absltest.main()
