@@ -54,7 +54,7 @@ class DataConfig:
   bios: Mapping = dataclasses.field(default_factory=dict)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Corpus:
   """Splits of a corpus, and the ids that the model must know about.
 
@@ -73,9 +73,7 @@ class Corpus:
     """Arrays [R, T + 1] of `train`, `validation` or `test`."""
     c = self.config
     if self.prepared is None:
-      made = bios.generate(_bios_config(c), name)
-      keys = ('tokens', 'segments', 'positions', 'facts', 'accept')
-      return {key: made[key] for key in keys}
+      return _bios_records(_bios_config(c), name)
     split = self.prepared.split(name)
     tokenizer = self.prepared.tokenizer
     records = packing.records(split, c.context, tokenizer.pad_id)
@@ -100,17 +98,30 @@ def _bios_config(config: DataConfig) -> bios.BiosConfig:
   return bios.BiosConfig(context=config.context, **config.bios)
 
 
+def _bios_records(config: bios.BiosConfig, name: str):
+  written = bios.write(config, name)
+  plan = packing.plan(np.diff(written.starts), config.context + 1)
+  pad = bios.vocabulary().ids['<pad>']
+  segments, positions = packing.segments_and_positions(plan)
+  return {
+    'tokens': packing.pack(plan, written.tokens, pad),
+    'segments': segments,
+    'positions': positions,
+    'facts': packing.pack(plan, written.facts, False),
+    'accept': packing.pack(plan, written.accept, -1),
+  }
+
+
 def load(config: DataConfig) -> Corpus:
   """Opens the corpus, preparing it first where needed (slow the first time)."""
   if config.corpus == 'bios':
-    made = bios.generate(_bios_config(config), 'test')
-    words = made['vocabulary']
+    vocabulary = bios.vocabulary()
     return Corpus(
       config=config,
-      vocab_size=len(words),
-      call_id=words.index('<CALL>'),
+      vocab_size=len(vocabulary.words),
+      call_id=vocabulary.ids['<CALL>'],
       fingerprint=f'{_bios_config(config)}',
-      group=made['group'],
+      group=vocabulary.group,
     )
   prepared = prepare.prepare(
     config.corpus, vocab_size=config.vocab_size, tokenizer=config.tokenizer

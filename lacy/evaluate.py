@@ -22,7 +22,7 @@ from lm import losses, transformer
 BUDGETS = np.linspace(0.0, 0.5, 51)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluator:
   """Evaluates parameters on arrays [R, T + 1] (see lacy/data.py).
 

@@ -1,0 +1,49 @@
+"""Parts that configs share. Every field is a field of a dataclass in engine."""
+
+from ml_collections import ConfigDict
+
+
+def check_arg(arg: str, known: tuple[str, ...]) -> None:
+  """Raises ValueError unless `--config=file.py:arg` is empty or known."""
+  if arg and arg not in known:
+    raise ValueError(
+      f'config argument must be one of {", ".join(known)}; got {arg!r}'
+    )
+
+
+def optim(*, peak_lr: float, warmup_steps: int) -> ConfigDict:
+  """AdamW, see engine.optim.OptimConfig."""
+  return ConfigDict(
+    dict(
+      peak_lr=peak_lr,
+      warmup_steps=warmup_steps,
+      schedule='cosine',
+      final_ratio=0.1,
+      weight_decay=0.1,
+      b1=0.9,
+      b2=0.95,
+      clip_norm=1.0,
+    )
+  )
+
+
+def run(
+  *, steps: int, eval_every: int, log_every: int = 20, save_every: int = 0
+) -> ConfigDict:
+  """The loop, see engine.loop.RunConfig."""
+  return ConfigDict(
+    dict(
+      steps=steps,
+      seed=0,
+      log_every=log_every,
+      eval_every=eval_every,
+      save_every=save_every,
+      keep=2,
+      tensorboard=False,
+    )
+  )
+
+
+def mesh(*, data: int = -1, fsdp: int = 1, model: int = 1) -> ConfigDict:
+  """Devices along each axis, see engine.mesh.MeshConfig."""
+  return ConfigDict(dict(data=data, fsdp=fsdp, model=model))

@@ -1,0 +1,1 @@
+"""LaCy: the demo, the synthetic biographies, the paper's size."""

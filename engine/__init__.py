@@ -1,0 +1,1 @@
+"""How anything runs: one loop, one mesh, one checkpoint."""

@@ -1,0 +1,82 @@
+"""What an experiment is, and the state it trains.
+
+An area gives `build(cfg) -> Experiment`: a handful of functions that
+engine.loop runs. For `--dry_run` it may also give `abstract(cfg) ->
+(Experiment, batch of jax.ShapeDtypeStruct)`, which touches no data, and
+`flops_per_step(cfg) -> int`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import grain
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Int
+
+
+class TrainState(struct.PyTreeNode):
+  """All that changes in training; `step` counts the updates made."""
+
+  step: Int[Array, '']
+  params: Any
+  opt_state: Any
+
+
+class Experiment(NamedTuple):
+  """Functions of one experiment.
+
+  Attributes:
+    init: key -> TrainState; parameters may carry logical axis names.
+    step: (state, batch, key) -> (state, metrics), or None to only evaluate.
+      Metrics are `metrics.Mean` or scalars; one named `tokens` counts targets.
+    train_data: () -> batches for ever (this process' share of them).
+    evals: (state, key) -> {name: number | string | array}, run every
+      `run.eval_every` steps and at the end.
+    final: the same, run once at the end.
+  """
+
+  init: Callable[[Array], TrainState]
+  step: Callable | None
+  train_data: Callable[[], grain.IterDataset] | None
+  evals: Mapping[str, Callable] = {}  # noqa: RUF012 - never changed
+  final: Mapping[str, Callable] = {}  # noqa: RUF012
+
+
+def step_key(root: Array, step) -> Array:
+  """The key of a step. Folded in, never carried, so that runs resume."""
+  return jax.random.fold_in(root, step)
+
+
+def microbatches(batch, count: int):
+  """[B, ...] leaves as [count, B / count, ...].
+
+  Raises:
+    ValueError: B does not divide.
+  """
+
+  def split(x):
+    if x.shape[0] % count:
+      raise ValueError(
+        f'data.batch_size={x.shape[0]} must divide into accumulate={count} '
+        'microbatches; change --config.data.batch_size or --config.accumulate'
+      )
+    return x.reshape(count, x.shape[0] // count, *x.shape[1:])
+
+  return jax.tree.map(split, batch)
+
+
+def accumulate(sums: Callable, params, parts):
+  """Adds up `sums(params, part)` over the leading axis of `parts`.
+
+  With sums of gradients and counts this equals one big batch, whose division
+  by the count comes after it.
+  """
+  shapes = jax.eval_shape(sums, params, jax.tree.map(lambda x: x[0], parts))
+  zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+  def body(total, part):
+    return jax.tree.map(jnp.add, total, sums(params, part)), None
+
+  return jax.lax.scan(body, zeros, parts)[0]

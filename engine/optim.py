@@ -1,0 +1,96 @@
+"""The optimiser: clipped AdamW with a warmed-up schedule."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from engine import experiment
+
+SCHEDULES = ('cosine', 'linear', 'constant')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+  """AdamW and its schedule.
+
+  The rate rises linearly over `warmup_steps`, then follows `schedule` down to
+  `final_ratio` of the peak. Norm scales and biases do not decay.
+  """
+
+  peak_lr: float = 1e-3
+  warmup_steps: int = 100
+  schedule: str = 'cosine'
+  final_ratio: float = 0.1
+  weight_decay: float = 0.1
+  b1: float = 0.9
+  b2: float = 0.95
+  clip_norm: float = 1.0
+
+  def __post_init__(self):
+    if self.schedule not in SCHEDULES:
+      raise ValueError(
+        f'optim.schedule must be one of {", ".join(SCHEDULES)}, got '
+        f'{self.schedule!r}'
+      )
+    if not self.peak_lr > 0:
+      raise ValueError(f'optim.peak_lr must be positive, got {self.peak_lr}')
+
+
+def schedule(config: OptimConfig, steps: int) -> optax.Schedule:
+  """Learning rate by step."""
+  peak, end = config.peak_lr, config.peak_lr * config.final_ratio
+  rest = max(steps - config.warmup_steps, 1)
+  after = {
+    'cosine': optax.cosine_decay_schedule(peak, rest, config.final_ratio),
+    'linear': optax.linear_schedule(peak, end, rest),
+    'constant': optax.constant_schedule(peak),
+  }[config.schedule]
+  if not config.warmup_steps:
+    return after
+  rise = optax.linear_schedule(0.0, peak, config.warmup_steps)
+  # Step 0 already moves: the rise starts at peak / warmup, not at zero.
+  joined = optax.join_schedules([rise, after], [config.warmup_steps])
+  return lambda step: joined(step + 1)
+
+
+def _decays(params):
+  def kernel(path, _):
+    return not any(
+      getattr(entry, 'key', None) in ('scale', 'bias') for entry in path
+    )
+
+  return jax.tree_util.tree_map_with_path(kernel, params)
+
+
+def make(
+  config: OptimConfig, steps: int
+) -> tuple[optax.GradientTransformation, optax.Schedule]:
+  """The optax chain and its schedule."""
+  rate = schedule(config, steps)
+  chain = optax.chain(
+    optax.clip_by_global_norm(config.clip_norm),
+    optax.adamw(
+      rate,
+      b1=config.b1,
+      b2=config.b2,
+      weight_decay=config.weight_decay,
+      mask=_decays,
+    ),
+  )
+  return chain, rate
+
+
+def apply(
+  optimiser: optax.GradientTransformation,
+  state: experiment.TrainState,
+  grads,
+) -> tuple[experiment.TrainState, dict[str, jnp.ndarray]]:
+  """The state after one update, and the norm of the gradient."""
+  updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
+  params = optax.apply_updates(state.params, updates)
+  state = experiment.TrainState(
+    step=state.step + 1, params=params, opt_state=opt_state
+  )
+  return state, {'grad_norm': optax.global_norm(grads)}

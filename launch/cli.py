@@ -1,0 +1,111 @@
+"""What the launchers share: flags, configs, errors a user can act on."""
+
+import difflib
+import logging as std_logging
+import pathlib
+import sys
+from collections.abc import Callable, Mapping
+
+import jax
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from corpora import assets
+from engine import loop, mesh
+
+# What bad input raises. Anything else is a bug and keeps its traceback.
+USER_ERRORS = (
+  ValueError,
+  OSError,
+  ModuleNotFoundError,
+  loop.DivergedError,
+)
+
+
+def fail(error) -> None:
+  """One line on stderr, exit code 2."""
+  text = ' '.join(str(error).split())
+  print(f'error: {text}', file=sys.stderr)
+  sys.exit(2)
+
+
+def define_config():
+  """The --config flag: path.py or path.py:argument, --config.key=value."""
+  return config_flags.DEFINE_config_file(
+    'config', None, 'path.py or path.py:argument', lock_config=True
+  )
+
+
+def _flag_error(error: Exception) -> str:
+  """What of a flag error its reader can act on."""
+  text = str(error.args[0] if error.args else error)
+  if isinstance(error, KeyError | AttributeError):
+    flat = ' '.join(text.replace('\\n', ' ').split()).strip('\'"')
+    return f'--config has no such key: {flat}'
+  lines = [line.strip() for line in text.splitlines() if line.strip()]
+  return lines[-1] if 'Traceback' in text else ' '.join(lines)
+
+
+def fields(kind: type, section: str, values: Mapping):
+  """A dataclass from a config section, unknown keys refused by name."""
+  known = kind.__dataclass_fields__
+  for name in values:
+    if name not in known:
+      near = difflib.get_close_matches(name, known, n=1)
+      hint = f'; did you mean {section}.{near[0]}?' if near else ''
+      raise ValueError(f'{section}.{name} is not a key{hint}')
+  return kind(**values)
+
+
+def run_and_mesh(
+  cfg: Mapping,
+) -> tuple[loop.RunConfig, mesh.MeshConfig]:
+  """The sections `run` and `mesh`, checked."""
+  return (
+    fields(loop.RunConfig, 'run', cfg['run']),
+    fields(mesh.MeshConfig, 'mesh', cfg['mesh']),
+  )
+
+
+def compile_cache() -> None:
+  """Compiled programs are kept between runs, beside the data."""
+  folder = assets.cache_dir() / 'xla'
+  jax.config.update('jax_compilation_cache_dir', str(folder))
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+
+
+def _quiet_libraries() -> None:
+  """Leaves the information lines to this project; warnings stay."""
+  root = str(pathlib.Path(__file__).resolve().parents[1])
+
+  def ours(record):
+    return record.levelno > std_logging.INFO or (
+      record.pathname.startswith(root) and 'site-packages' not in record.pathname
+    )
+
+  logging.set_verbosity(logging.INFO)
+  logging.get_absl_handler().addFilter(ours)
+
+
+def main(function: Callable[[], None]) -> None:
+  """Runs a launcher: parses flags, turns user errors into one line."""
+
+  def parse(argv):
+    try:
+      rest = flags.FLAGS(argv)
+      if rest[1:]:
+        raise ValueError(f'flags begin with --, got {rest[1]!r}')
+    except (flags.Error, KeyError, AttributeError, *USER_ERRORS) as error:
+      fail(_flag_error(error))
+    return rest
+
+  def guarded(argv):
+    del argv
+    _quiet_libraries()
+    try:
+      function()
+    except USER_ERRORS as error:
+      logging.debug('traceback', exc_info=True)
+      fail(error)
+
+  app.run(guarded, flags_parser=parse)

@@ -1,0 +1,12 @@
+"""Every test runs on four devices, with the shapes in annotations executed."""
+
+import jax
+import jaxtyping
+
+from tests import shapes
+
+jax.config.update('jax_platforms', 'cpu')
+jax.config.update('jax_num_cpu_devices', 4)
+jaxtyping.install_import_hook(
+  ['corpora', 'engine', 'lacy', 'lm'], f'{shapes.__name__}.check'
+)

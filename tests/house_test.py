@@ -1,0 +1,161 @@
+"""The rules of the house, read from the sources: who may import whom."""
+
+import ast
+import configparser
+import importlib.util
+import pathlib
+import re
+
+import ml_collections
+from absl.testing import absltest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BASE = {'corpora', 'engine', 'lm'}
+AREAS = {'agents', 'calibration', 'diffusion_sampler', 'lacy', 'probes'}
+OTHERS = {'benchmarks', 'configs', 'launch', 'tests'}
+HOUSE = BASE | AREAS | OTHERS
+MAY_IMPORT = {
+  **dict.fromkeys(BASE, BASE),
+  **{name: BASE | {name} for name in AREAS},
+  'launch': BASE | AREAS | {'launch', 'configs'},
+  'benchmarks': HOUSE - {'tests'},
+}
+PICKLES = {'cloudpickle', 'dill', 'joblib', 'marshal', 'pickle', 'shelve'}
+
+
+def sources(*packages):
+  for package in packages:
+    yield from sorted((ROOT / package).rglob('*.py'))
+
+
+def imports(source: str) -> set[str]:
+  """Dotted names of every module that `source` may import, nested ones too."""
+  found = set()
+  for node in ast.walk(ast.parse(source)):
+    if isinstance(node, ast.Import):
+      found |= {alias.name for alias in node.names}
+    elif isinstance(node, ast.ImportFrom):
+      if node.level:
+        found.add('.' * node.level)
+      else:
+        found |= {f'{node.module}.{alias.name}' for alias in node.names}
+  return found
+
+
+def unsafe(source: str) -> list[str]:
+  """What in `source` could run what a file says."""
+  found = sorted({name.split('.')[0] for name in imports(source)} & PICKLES)
+  for node in ast.walk(ast.parse(source)):
+    if not isinstance(node, ast.Call):
+      continue
+    if isinstance(node.func, ast.Name) and node.func.id in ('eval', 'exec'):
+      found.append(node.func.id)
+    for keyword in node.keywords:
+      refused = isinstance(keyword.value, ast.Constant) and not (
+        keyword.value.value
+      )
+      if keyword.arg == 'allow_pickle' and not refused:
+        found.append('allow_pickle')
+  return found
+
+
+def setup_list(section: str, option: str) -> list[str]:
+  parser = configparser.ConfigParser()
+  parser.read(ROOT / 'setup.cfg')
+  lines = parser[section][option].splitlines()
+  return [line.strip() for line in lines if line.strip()]
+
+
+class ReadersTest(absltest.TestCase):
+  """The helpers above see what they should: a rule that cannot fail is none."""
+
+  def test_imports_are_found_wherever_they_stand(self):
+    source = (
+      'import a.b as c, d\nfrom e import f, g\nfrom . import h\n'
+      'def j():\n  from k.l import m\n'
+    )
+    self.assertEqual(imports(source), {'a.b', 'd', 'e.f', 'e.g', '.', 'k.l.m'})
+
+  def test_unsafe_calls_are_found(self):
+    self.assertEqual(unsafe('import pickle'), ['pickle'])
+    self.assertEqual(unsafe('from pickle import loads'), ['pickle'])
+    self.assertEqual(unsafe('x = eval(text)'), ['eval'])
+    self.assertEqual(unsafe('np.load(f, allow_pickle=True)'), ['allow_pickle'])
+    self.assertEmpty(unsafe('np.load(f, allow_pickle=False); m.eval(x)'))
+
+
+class ImportsTest(absltest.TestCase):
+  def test_packages_import_only_what_lies_below_them(self):
+    for package, allowed in MAY_IMPORT.items():
+      for path in sources(package):
+        tops = {name.split('.')[0] for name in imports(path.read_text('utf-8'))}
+        with self.subTest(str(path.relative_to(ROOT))):
+          self.assertEmpty(tops & HOUSE - allowed)
+
+  def test_configs_import_only_ml_collections_and_common(self):
+    for path in sources('configs'):
+      with self.subTest(str(path.relative_to(ROOT))):
+        others = {
+          name
+          for name in imports(path.read_text('utf-8'))
+          if not re.match(r'ml_collections\b|configs\.common\b', name)
+        }
+        self.assertEmpty(others)
+
+  def test_product_code_runs_nothing_that_a_file_says(self):
+    for path in sources(*HOUSE - {'tests'}):
+      with self.subTest(str(path.relative_to(ROOT))):
+        self.assertEmpty(unsafe(path.read_text('utf-8')))
+
+
+class FilesTest(absltest.TestCase):
+  def test_every_module_says_what_it_is(self):
+    for path in sources(*HOUSE):
+      source = path.read_text('utf-8')
+      if path.parts[-1] == '__init__.py' and not source.strip():
+        continue
+      with self.subTest(str(path.relative_to(ROOT))):
+        self.assertTrue(ast.get_docstring(ast.parse(source)))
+
+  def test_setup_lists_every_package_and_no_other(self):
+    folders = {path.parent for path in sources(*HOUSE - {'tests'})}
+    names = {'.'.join(path.relative_to(ROOT).parts) for path in folders}
+    self.assertEqual(set(setup_list('options', 'packages')), names)
+
+  def test_every_folder_of_modules_is_a_package(self):
+    # One without __init__.py is found last on the path: another's comes first.
+    for folder in {path.parent for path in sources(*HOUSE)}:
+      with self.subTest(str(folder.relative_to(ROOT))):
+        self.assertTrue((folder / '__init__.py').exists())
+
+  def test_every_requirement_is_pinned(self):
+    def names(lines):
+      found = [re.match(r'[\w.-]+', line) for line in lines]
+      return {re.sub(r'[-_.]+', '-', m[0]).lower() for m in found if m}
+
+    pinned = names((ROOT / 'constraints.txt').read_text('utf-8').splitlines())
+    wanted = names(setup_list('options', 'install_requires'))
+    for extra in ('annotate', 'beam', 'tensorboard', 'bench', 'test'):
+      wanted |= names(setup_list('options.extras_require', extra))
+    self.assertGreater(len(wanted), 20)
+    self.assertEmpty(wanted - pinned)
+
+
+class ConfigsTest(absltest.TestCase):
+  def test_every_config_is_whole_and_names_an_experiment_that_exists(self):
+    for path in sources('configs'):
+      if path.name in ('__init__.py', 'common.py'):
+        continue
+      spec = importlib.util.spec_from_file_location(path.stem, path)
+      module = importlib.util.module_from_spec(spec)
+      spec.loader.exec_module(module)
+      for arg in ('', 'smoke'):
+        with self.subTest(f'{path.relative_to(ROOT)}:{arg}'):
+          config = module.get_config(arg) if arg else module.get_config()
+          self.assertIsInstance(config, ml_collections.ConfigDict)
+          config.lock()
+          self.assertIsNotNone(importlib.util.find_spec(config.experiment))
+
+
+if __name__ == '__main__':
+  absltest.main()
