@@ -48,7 +48,7 @@ class RunConfig:
         )
 
 
-class DivergedError(RuntimeError):
+class DivergedError(ArithmeticError):
   """A metric stopped being finite."""
 
 

@@ -80,6 +80,13 @@ class Corpus:
     facts = annotate.annotate(split, tokenizer, rule=c.fact_rule)
     return {**records, 'facts': packing.pack(records.plan, facts, False)}
 
+  def pieces(self, ids: list[int]) -> list[str]:
+    """Printable text of every id."""
+    if self.prepared is None:
+      words = bios.vocabulary().words
+      return [' ' + words[i] for i in ids]
+    return self.prepared.tokenizer.pieces(ids)
+
   def judged(self) -> np.ndarray:
     """The judge's mask of the train split, in place of the fact mask."""
     if self.prepared is None or not self.config.judge_mask:

@@ -8,7 +8,7 @@ Shapes: R records, B batch, T positions.
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,8 @@ from engine import mesh as mesh_lib
 from lacy import data, figures
 from lm import losses, transformer
 
+# Records kept for showing; the first of them hold the longest documents.
+ARTICLES = 96
 BUDGETS = np.linspace(0.0, 0.5, 51)
 
 
@@ -35,6 +37,7 @@ class Evaluator:
     beta: call budget. oracle_error: how often the partner is wrong.
     batch_size: global.
     group: [V] synonym group of a word, where acceptability is known.
+    pieces: ids -> printable texts, to show an article.
   """
 
   model: transformer.TransformerConfig
@@ -44,6 +47,7 @@ class Evaluator:
   oracle_error: float
   batch_size: int
   group: np.ndarray | None = None
+  pieces: Callable[[list[int]], list[str]]
 
   @functools.cached_property
   def _score(self):
@@ -144,14 +148,15 @@ class Evaluator:
     )
     called = np.zeros(made['valid'].shape, bool)
     called[made['valid']] = figures.top_share(tokens.score, self.beta)
-    some = slice(0, 32)
+    some = slice(0, ARTICLES)
     return {
       **out,
       **{f'curve_{name}': value for name, value in curve.items()},
-      'article_tokens': np.asarray(arrays['tokens'][some]),
+      'article_pieces': np.array(
+        [self.pieces(row[1:].tolist()) for row in arrays['tokens'][some]]
+      ),
       'article_segments': np.asarray(arrays['segments'][some]),
       'article_called': called[some],
       'article_fact': made['fact'][some],
       'article_wrong': (made['best'] != arrays['tokens'][:, 1:])[some],
-      'article_best': made['best'][some],
     }

@@ -15,8 +15,26 @@ import jax.numpy as jnp
 
 from engine import experiment as experiment_lib
 from engine import metrics, optim
+from lacy import claims as claims_lib
 from lacy import data, evaluate, objective, reference, selection
 from lm import losses, transformer
+
+
+claims = claims_lib.margins
+
+# What a sweep shows in the terminal: key, heading, format.
+COLUMNS = (
+  ('fact_error_cascade', 'fact error', '.3f'),
+  ('fact_leakage', 'leakage', '.3f'),
+  ('call_precision', 'calls on facts', '.3f'),
+  ('call_recall', 'facts called', '.3f'),
+  ('auroc_call_fact', 'AUROC call/fact', '.3f'),
+  ('auroc_loss_wrong', 'AUROC loss/wrong', '.3f'),
+  ('loss_fact', 'loss facts', '.3f'),
+  ('loss_nonfact', 'loss other', '.3f'),
+  ('train_call_share', 'train calls', '.3f'),
+  ('tokens_per_second', 'tokens/s', ',.0f'),
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -223,6 +241,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
     oracle_error=s.lacy.oracle_error,
     batch_size=s.data.batch_size,
     group=corpus.group,
+    pieces=corpus.pieces,
   )
 
   def validation(state, key):

@@ -55,6 +55,7 @@ def losses(workdir: str, arrays, corpus) -> np.ndarray:
       beta=0.0,
       oracle_error=0.0,
       batch_size=corpus.config.batch_size,
+      pieces=corpus.pieces,
     )
     loss = scorer.per_token(params, arrays)['loss']
     cache.parent.mkdir(parents=True, exist_ok=True)

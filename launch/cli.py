@@ -1,4 +1,4 @@
-"""What the launchers share: flags, configs, errors a user can act on."""
+"""What the launchers share: flags and errors a user can act on; no JAX."""
 
 import difflib
 import logging as std_logging
@@ -6,20 +6,11 @@ import pathlib
 import sys
 from collections.abc import Callable, Mapping
 
-import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from corpora import assets
-from engine import loop, mesh
-
-# What bad input raises. Anything else is a bug and keeps its traceback.
-USER_ERRORS = (
-  ValueError,
-  OSError,
-  ModuleNotFoundError,
-  loop.DivergedError,
-)
+# What bad input raises (loop.DivergedError is arithmetic). Anything else is a bug and keeps its traceback.
+USER_ERRORS = (ValueError, OSError, ModuleNotFoundError, ArithmeticError)
 
 
 def fail(error) -> None:
@@ -55,23 +46,6 @@ def fields(kind: type, section: str, values: Mapping):
       hint = f'; did you mean {section}.{near[0]}?' if near else ''
       raise ValueError(f'{section}.{name} is not a key{hint}')
   return kind(**values)
-
-
-def run_and_mesh(
-  cfg: Mapping,
-) -> tuple[loop.RunConfig, mesh.MeshConfig]:
-  """The sections `run` and `mesh`, checked."""
-  return (
-    fields(loop.RunConfig, 'run', cfg['run']),
-    fields(mesh.MeshConfig, 'mesh', cfg['mesh']),
-  )
-
-
-def compile_cache() -> None:
-  """Compiled programs are kept between runs, beside the data."""
-  folder = assets.cache_dir() / 'xla'
-  jax.config.update('jax_compilation_cache_dir', str(folder))
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
 
 
 def _quiet_libraries() -> None:

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from engine import mesh as mesh_lib
-from launch import cli
+from launch import setup
 
 
 def _mesh_devices(mesh_config, devices: int) -> int:
@@ -47,7 +47,7 @@ def report(cfg, *, devices: int = 0) -> None:
   Raises:
     ValueError: the experiment describes no abstract form, or does not fit.
   """
-  run, mesh_config = cli.run_and_mesh(cfg)
+  run, mesh_config = setup.run_and_mesh(cfg)
   count = _mesh_devices(mesh_config, devices)
   if count:
     # Before the backend starts: as many pretended devices as the mesh wants.

@@ -13,7 +13,7 @@ import jax
 from absl import flags
 
 from engine import loop
-from launch import cli, dry_run
+from launch import cli, dry_run, setup
 
 _CONFIG = cli.define_config()
 _WORKDIR = flags.DEFINE_string('workdir', None, 'where the run is written')
@@ -28,7 +28,7 @@ _DISTRIBUTED = flags.DEFINE_bool(
 
 def train(cfg, workdir, *, progress: bool = True) -> dict:
   """Builds and runs a config; returns the summary."""
-  run, mesh = cli.run_and_mesh(cfg)
+  run, mesh = setup.run_and_mesh(cfg)
   module = importlib.import_module(cfg['experiment'])
   return loop.run(
     module.build(cfg),
@@ -51,7 +51,7 @@ def main() -> None:
     raise ValueError('--workdir must name a folder; a run there is resumed')
   if _DISTRIBUTED.value:
     jax.distributed.initialize()
-  cli.compile_cache()
+  setup.compile_cache()
   summary = train(cfg, _WORKDIR.value)
   if jax.process_index() == 0:
     print(json.dumps(summary, indent=2))

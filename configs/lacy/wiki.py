@@ -60,7 +60,14 @@ def get_config(arg: str = '') -> ConfigDict:
   c.run = common.run(steps=steps, eval_every=max(steps // 8, 2))
   c.mesh = common.mesh()
   c.sweep = ConfigDict(
-    dict(rules=('standard', 'loss', 'lacy'), seeds=(0, 1, 2))
+    dict(
+      variants=(
+        ('standard', 'lacy.rule=standard'),
+        ('loss', 'lacy.rule=loss'),
+        ('lacy', 'lacy.rule=lacy'),
+      ),
+      seeds=(0, 1, 2),
+    )
   )
   if arg:
     c.sweep.seeds = (0,)

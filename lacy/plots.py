@@ -1,0 +1,193 @@
+"""Figures of a LaCy sweep from its files; no JAX.
+
+`losses`: loss on facts and elsewhere over training. `delegation`: share of
+facts right against the share of calls, one curve a method. `article`: a
+held-out article with the called tokens marked, as text.
+"""
+
+import json
+import pathlib
+
+import matplotlib
+
+matplotlib.use('Agg')
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+# Okabe and Ito's colours, told apart by colour-blind readers too.
+COLOURS = (
+  '#000000',
+  '#E69F00',
+  '#0072B2',
+  '#009E73',
+  '#CC79A7',
+  '#56B4E9',
+  '#D55E00',
+  '#F0E442',
+)
+# ANSI: called facts, called others, and facts kept that came out wrong.
+_CALLED_FACT, _CALLED, _WRONG, _PLAIN = (
+  '\033[42;30m',
+  '\033[43;30m',
+  '\033[41;37m',
+  '\033[0m',
+)
+
+
+def _runs(workdir: pathlib.Path) -> dict[str, list[pathlib.Path]]:
+  """Folders of the runs by variant; a single run is its own sweep."""
+  index = workdir / 'sweep.json'
+  if not index.exists():
+    if not (workdir / 'summary.json').exists():
+      raise FileNotFoundError(
+        f'{workdir} must hold a finished run or sweep, but has neither '
+        'summary.json nor sweep.json'
+      )
+    return {'run': [workdir]}
+  sweep = json.loads(index.read_text())
+  return {
+    name: [workdir / f'{name.replace(":", "-")}-{s}' for s in sweep['seeds']]
+    for name in sweep['variants']
+  }
+
+
+def _history(folder: pathlib.Path, key: str) -> tuple[list, list]:
+  steps, values = [], []
+  for line in (folder / 'metrics.jsonl').read_text().splitlines():
+    entry = json.loads(line)
+    if entry.get(key) is not None:
+      steps.append(entry['step'])
+      values.append(entry[key])
+  return steps, values
+
+
+def _arrays(folder: pathlib.Path) -> dict[str, np.ndarray]:
+  with np.load(folder / 'evals' / 'test-final.npz') as file:
+    return dict(file)
+
+
+def _finish(figure, path: pathlib.Path) -> pathlib.Path:
+  path.parent.mkdir(parents=True, exist_ok=True)
+  figure.savefig(path, dpi=150, bbox_inches='tight')
+  plt.close(figure)
+  return path
+
+
+def _style(axes):
+  axes.spines[['top', 'right']].set_visible(False)
+  axes.grid(alpha=0.25)
+
+
+def losses(workdir: pathlib.Path) -> pathlib.Path:
+  """Held-out loss by step, facts on the left, all else on the right."""
+  figure, panels = plt.subplots(1, 2, figsize=(9, 3.4))
+  titles = {'loss_fact': 'fact tokens', 'loss_nonfact': 'all other tokens'}
+  for axes, (key, title) in zip(panels, titles.items(), strict=True):
+    for number, (name, folders) in enumerate(_runs(workdir).items()):
+      curves = [_history(f, f'eval/validation/{key}') for f in folders]
+      steps = curves[0][0]
+      values = np.array([values for _, values in curves])
+      colour = COLOURS[number % len(COLOURS)]
+      dashes = '-' if number < len(COLOURS) else '--'
+      axes.plot(steps, values.mean(0), dashes, color=colour, label=name)
+      axes.fill_between(
+        steps, values.min(0), values.max(0), color=colour, alpha=0.15, lw=0
+      )
+    axes.set_title(title)
+    axes.set_xlabel('training step')
+    _style(axes)
+  panels[0].set_ylabel('held-out loss, CALL forbidden (nats)')
+  panels[0].legend(frameon=False)
+  return _finish(figure, workdir / 'figures' / 'losses.png')
+
+
+def delegation(workdir: pathlib.Path) -> pathlib.Path:
+  """Share of facts right as the budget of calls grows."""
+  figure, axes = plt.subplots(figsize=(5.6, 4))
+  share = 0.0
+  beta = None
+  for number, (name, folders) in enumerate(_runs(workdir).items()):
+    made = [_arrays(folder) for folder in folders]
+    x = made[0]['curve_call_share']
+    y = np.array([m['curve_facts_right'] for m in made])
+    colour = COLOURS[number % len(COLOURS)]
+    dashes = '-' if number < len(COLOURS) else '--'
+    axes.plot(x, y.mean(0), dashes, color=colour, label=name, lw=2)
+    axes.fill_between(x, y.min(0), y.max(0), color=colour, alpha=0.15, lw=0)
+    summary = json.loads((folders[0] / 'summary.json').read_text())
+    share, beta = summary['fact_share_eval'], summary['beta']
+    error = summary['oracle_error']
+  axes.axvline(beta, color='0.6', ls=':', lw=1)
+  axes.text(beta, 1.01, f' budget {beta:g}', color='0.4', va='bottom', size=8)
+  best = np.minimum(1.0, x / share) * (1.0 - error)
+  axes.plot(x, best, color='0.75', lw=1, label='calls on facts only')
+  axes.set_xlabel('share of tokens that are calls')
+  axes.set_ylabel('share of fact tokens right')
+  axes.set_ylim(0, 1.05)
+  axes.set_xlim(0, x[-1])
+  axes.legend(frameon=False, loc='lower right')
+  _style(axes)
+  return _finish(figure, workdir / 'figures' / 'delegation.png')
+
+
+def article(workdir: pathlib.Path, *, colour: bool = True) -> str:
+  """One held-out article as each method would have delegated it.
+
+  [[x]] is a called fact, [x] another call, and {x} a fact that the model
+  would state itself and get wrong; with `colour`, backgrounds say the same.
+  """
+  blocks = []
+  for name, folders in _runs(workdir).items():
+    made = _arrays(folders[0])
+    segments = made['article_segments']
+    # The first record whose first document is of readable length.
+    lengths = [(row == 1).sum() for row in segments]
+    row = int(np.argmax([60 < n < 140 for n in lengths]))
+    length = lengths[row]
+    parts = []
+    for i in range(length - 2):  # neither <bos> nor <eos>
+      text = str(made['article_pieces'][row, i])
+      fact, call, wrong = (
+        made[f'article_{key}'][row, i] for key in ('fact', 'called', 'wrong')
+      )
+      parts.append(_mark(text, fact, call, wrong, colour))
+    blocks.append(f'{name}:\n' + ''.join(parts).strip())
+  return '\n\n'.join(blocks)
+
+
+def _mark(text: str, fact, call, wrong, colour: bool) -> str:
+  body = text.lstrip()
+  space = text[: len(text) - len(body)]
+  if call:
+    style, left, right = (
+      (_CALLED_FACT, '[[', ']]') if fact else (_CALLED, '[', ']')
+    )
+  elif fact and wrong:
+    style, left, right = _WRONG, '{', '}'
+  else:
+    return text
+  if colour:
+    return f'{space}{style}{body}{_PLAIN}'
+  return f'{space}{left}{body}{right}'
+
+
+LEGEND = (
+  '[[called fact]]  [other call]  {fact kept, and wrong}  everything else is '
+  'written by the model itself'
+)
+
+
+def draw(workdir: pathlib.Path) -> list[pathlib.Path]:
+  """All figures of a run or sweep; returns their paths."""
+  text = article(workdir, colour=False)
+  paths = [losses(workdir), delegation(workdir)]
+  path = workdir / 'figures' / 'article.txt'
+  path.write_text(f'{LEGEND}\n\n{text}\n')
+  return [*paths, path]
+
+
+def show(workdir: pathlib.Path, *, colour: bool) -> str:
+  """What to print in a terminal after the figures."""
+  text = article(workdir, colour=colour)
+  return text if colour else f'{LEGEND}\n\n{text}'
