@@ -151,9 +151,7 @@ def restore_params(workdir) -> tuple[dict, int]:
     FileNotFoundError: no whole checkpoint there.
   """
   folder = pathlib.Path(workdir).absolute() / FOLDER
-  steps = [
-    int(path.name) for path in folder.glob('*') if path.name.isdecimal()
-  ]
+  steps = [int(path.name) for path in folder.glob('*') if path.name.isdecimal()]
   if not steps:
     raise FileNotFoundError(
       f'{workdir} must hold a checkpoint in {FOLDER}/, got none; train there '

@@ -40,8 +40,8 @@ class Experiment(NamedTuple):
   init: Callable[[Array], TrainState]
   step: Callable | None
   train_data: Callable[[], grain.IterDataset] | None
-  evals: Mapping[str, Callable] = {}  # noqa: RUF012 - never changed
-  final: Mapping[str, Callable] = {}  # noqa: RUF012
+  evals: Mapping[str, Callable] = {}
+  final: Mapping[str, Callable] = {}
 
 
 def step_key(root: Array, step) -> Array:

@@ -333,9 +333,7 @@ class _Trainer:
           self.log.pause()
         if stop:
           break
-    self.seconds['train'] = (
-      time.monotonic() - began - self.seconds['eval']
-    )
+    self.seconds['train'] = time.monotonic() - began - self.seconds['eval']
     return state
 
   def _read(self, step, values, bar):

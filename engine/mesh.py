@@ -188,9 +188,7 @@ def replicated_jit(function):
 
   def jitted(mesh):
     if mesh not in compiled:
-      compiled[mesh] = jax.jit(
-        function, out_shardings=NamedSharding(mesh, P())
-      )
+      compiled[mesh] = jax.jit(function, out_shardings=NamedSharding(mesh, P()))
     return compiled[mesh]
 
   return call

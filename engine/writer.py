@@ -57,7 +57,7 @@ class Writer:
       (self.workdir / 'evals').mkdir(parents=True, exist_ok=True)
     if active and tensorboard:
       try:
-        import tensorboardX  # noqa: PLC0415 - an extra
+        import tensorboardX
       except ModuleNotFoundError as error:
         raise ValueError(
           'run.tensorboard=True needs tensorboardX; pip install '

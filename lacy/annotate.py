@@ -52,7 +52,7 @@ def load_spacy(rule: str):
   """
   _check(rule)
   try:
-    import spacy  # noqa: PLC0415 - an extra
+    import spacy
   except ModuleNotFoundError as error:
     raise ValueError(
       f"data.fact_rule={rule} needs spaCy; pip install 'socratic[annotate]' "
@@ -286,14 +286,15 @@ def _make(split, tokenizer, rule, parts, workers, progress) -> None:
     if rule != 'caps_digits':
       assets.fetch('spacy_en')  # once, before many want it
     start = functools.partial(_start, tokenizer.to_json(), rule)
-    with _without_main(), multiprocessing.get_context('spawn').Pool(
-      workers, start
-    ) as pool:
+    with (
+      _without_main(),
+      multiprocessing.get_context('spawn').Pool(workers, start) as pool,
+    ):
       for done in pool.imap_unordered(_part, jobs()):
         bar.update(done)
 
 
-class _without_main:  # noqa: N801 - reads as a statement
+class _without_main:
   """Keeps workers from importing the main program again, and JAX with it."""
 
   def __enter__(self):

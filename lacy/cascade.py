@@ -15,7 +15,7 @@ import numpy as np
 
 Partner = Callable[[str], str]
 
-# What a tokenizer decodes an unfinished character to; UTF-8 has 4 bytes at most.
+# What an unfinished character decodes to; UTF-8 has four bytes at most.
 BROKEN = '\N{REPLACEMENT CHARACTER}'
 MAX_CHARACTER_IDS = 4
 
@@ -88,7 +88,7 @@ class Cascaded:
 def call_reader(
   logits_fn: Callable[[Sequence[int]], np.ndarray], call_id: int
 ) -> Callable[[Sequence[int]], Reading]:
-  """Readings from next-token logits [V]: log-odds of CALL, argmax without it."""
+  """Readings from logits [V]: log-odds of CALL, argmax without it."""
 
   def read(ids):
     logits = np.array(logits_fn(ids), np.float64)

@@ -35,9 +35,7 @@ CLAIMS: dict[str, tuple[tuple[str, ...], Callable[[Values], float]]] = {
     ('loss', 'rho:low_excess', 'rho:high_ref'),
     lambda v: (
       v['loss']['call_precision']
-      - max(
-        v[r]['call_precision'] for r in ('rho:low_excess', 'rho:high_ref')
-      )
+      - max(v[r]['call_precision'] for r in ('rho:low_excess', 'rho:high_ref'))
     ),
   ),
   'o2_calls_on_facts_best_rho_minus_random': (
@@ -103,9 +101,7 @@ CLAIMS: dict[str, tuple[tuple[str, ...], Callable[[Values], float]]] = {
   # 6: off facts, delegation costs nothing; loss-only selection does.
   'o6_loss_nonfact_relative_lacy_to_standard': (
     ('lacy', 'standard'),
-    lambda v: (
-      v['lacy']['loss_nonfact'] / v['standard']['loss_nonfact'] - 1.0
-    ),
+    lambda v: v['lacy']['loss_nonfact'] / v['standard']['loss_nonfact'] - 1.0,
   ),
   'o6_loss_nonfact_loss_minus_standard': (
     ('loss', 'standard'),

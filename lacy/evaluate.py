@@ -11,7 +11,6 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from corpora import pipeline

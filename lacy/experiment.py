@@ -19,7 +19,6 @@ from lacy import claims as claims_lib
 from lacy import data, evaluate, objective, reference, selection
 from lm import losses, transformer
 
-
 claims = claims_lib.margins
 
 # What a sweep shows in the terminal: key, heading, format.
@@ -75,9 +74,7 @@ def settings(cfg: Mapping[str, Any]) -> Settings:
   return Settings(
     data=data.DataConfig(**cfg['data']),
     model=transformer.TransformerConfig(**cfg['model']),
-    lacy=LacyConfig(
-      selection=selection.SelectionConfig(**chosen), **options
-    ),
+    lacy=LacyConfig(selection=selection.SelectionConfig(**chosen), **options),
     optim=optim.OptimConfig(**cfg['optim']),
     steps=cfg['run']['steps'],
     seed=cfg['run']['seed'],

@@ -54,8 +54,6 @@ def call_loss(
     )
   with_call = jnp.logaddexp(stats.lse, stats.excluded)
   norm = stats.lse if noncall_norm == 'vocab' else with_call
-  loss = jnp.where(
-    choice.call, with_call - stats.excluded, norm - stats.target
-  )
+  loss = jnp.where(choice.call, with_call - stats.excluded, norm - stats.target)
   weights = jnp.where(choice.drop, 0.0, weights)
   return metrics.Mean(total=jnp.sum(loss * weights), count=weights.sum())

@@ -101,8 +101,10 @@ def top(
   """
   flat = jnp.where(among, score.astype(jnp.float32), -jnp.inf).ravel()
   order = jnp.argsort(-flat, stable=True)
-  chosen = jnp.zeros(flat.shape, bool).at[order].set(
-    jnp.arange(flat.size) < k, unique_indices=True
+  chosen = (
+    jnp.zeros(flat.shape, bool)
+    .at[order]
+    .set(jnp.arange(flat.size) < k, unique_indices=True)
   )
   return chosen.reshape(score.shape) & among
 

@@ -101,7 +101,5 @@ def _compiled(exp, state, shardings, batch, mesh):
   mesh_lib.check_batch(batch, mesh)
   batch = jax.tree.map(lambda x: place(x, on), batch)
   key = jax.eval_shape(lambda: jax.random.key(0))
-  step = jax.jit(
-    exp.step, donate_argnums=0, out_shardings=(shardings, None)
-  )
+  step = jax.jit(exp.step, donate_argnums=0, out_shardings=(shardings, None))
   return step.lower(state, batch, key).compile()

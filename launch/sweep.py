@@ -43,9 +43,7 @@ def variant(config: ConfigDict, changes: str, folders: Mapping[str, str]):
       if key not in set(_keys(config)):
         raise ValueError(f'sweep.variants changes {key}, which is no key')
       value = text.format(**folders)
-      config.update_from_flattened_dict(
-        {key: type(_get(config, key))(value)}
-      )
+      config.update_from_flattened_dict({key: type(_get(config, key))(value)})
   return config
 
 
@@ -131,9 +129,7 @@ def table(columns, summaries: Mapping[str, Sequence[Mapping]]) -> str:
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   lines = []
   for name, *cells in rows:
-    padded = [
-      c.rjust(w) for c, w in zip(cells, widths[1:], strict=True)
-    ]
+    padded = [c.rjust(w) for c, w in zip(cells, widths[1:], strict=True)]
     lines.append('  '.join([name.ljust(widths[0]), *padded]))
   return '\n'.join(lines)
 
@@ -160,7 +156,9 @@ def main() -> None:
   for name, (mean, low, high) in claims.items():
     print(f'{name:<48} {mean:+.4f}  [{low:+.4f}, {high:+.4f}]')
   if _OUT.value:
-    seconds = sum(r['seconds_total'] for runs in summaries.values() for r in runs)
+    seconds = sum(
+      r['seconds_total'] for runs in summaries.values() for r in runs
+    )
     results.write(
       _OUT.value,
       flatten(summaries) | {f'margin/{k}': v for k, v in claims.items()},

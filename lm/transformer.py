@@ -106,15 +106,18 @@ class Cache(struct.PyTreeNode):
   @classmethod
   def create(cls, config: TransformerConfig, batch: int, size: int) -> 'Cache':
     shape = (batch, size, config.kv_heads, config.head_dim)
-    if config.scan_layers:
-      empty = jnp.zeros((config.layers, *shape), config.dtype)
-      return cls(keys=empty, values=empty, length=jnp.int32(0))
-    empties = (jnp.zeros(shape, config.dtype),) * config.layers
-    return cls(keys=empties, values=empties, length=jnp.int32(0))
+
+    def empty():
+      # An array each, never one shared: a donated buffer is donated once.
+      if config.scan_layers:
+        return jnp.zeros((config.layers, *shape), config.dtype)
+      return tuple(jnp.zeros(shape, config.dtype) for _ in range(config.layers))
+
+    return cls(keys=empty(), values=empty(), length=jnp.zeros((), jnp.int32))
 
 
 class Output(struct.PyTreeNode):
-  """`hidden` [B, T, D] after the last norm; `captured`: one [B, T, D] a layer."""
+  """`hidden` after the last norm; `captured`: one [B, T, D] a layer."""
 
   hidden: Float[Array, 'B T D']
   captured: tuple[Array, ...] = ()

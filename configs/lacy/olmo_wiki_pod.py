@@ -81,9 +81,7 @@ def get_config(arg: str = '') -> ConfigDict:
     c.data.context = 64
     c.data.batch_size = 8
     c.data.eval_records = 8
-    c.model.update(
-      vocab_size=2048, layers=2, width=32, heads=2, mlp_width=64
-    )
+    c.model.update(vocab_size=2048, layers=2, width=32, heads=2, mlp_width=64)
     c.run.update(steps=2, eval_every=2, log_every=1)
     c.optim.warmup_steps = 1
   return c

@@ -181,10 +181,9 @@ class ModelCascadeTest(parameterized.TestCase):
     self.assertNotEqual(text, alone)
 
   def test_the_cache_keeps_what_did_not_change(self):
-    read, reader = self.reader(0)
+    _, reader = self.reader(0)
     ids = self.tokenizer.encode(TEXTS[0])[:20]
-    full = decode.Reader(reader_config := self.config, reader._params, size=96)
-    del reader_config
+    full = decode.Reader(self.config, reader._params, size=96)
     reader.read(ids[:10])
     self.assertEqual(reader.tokens_run, 10)
     reader.read(ids[:12])

@@ -128,7 +128,7 @@ class SelectionTest(parameterized.TestCase):
     self.assertEmpty(called(LOSS, FACTS, step=2, **kw))
     self.assertEqual(called(LOSS, FACTS, step=3, **kw), {1, 3, 9})
 
-  @parameterized.parameters(selection.RULES)
+  @parameterized.parameters(*selection.RULES)
   def test_o13_same_mask_on_one_and_four_devices(self, rule):
     keys = jax.random.split(jax.random.key(5), 3)
     loss = jax.random.uniform(keys[0], (8, 16)).round(1)  # with ties

@@ -37,11 +37,13 @@ class VocabStatsTest(parameterized.TestCase):
         hidden, table, targets, excluded=excluded, block=block
       )
       apart = 0.0 * s.lse if excluded is None else s.excluded
-      return sum(w * a for w, a in zip(weight, (s.lse, s.target, apart)))
+      return sum(
+        w * a for w, a in zip(weight, (s.lse, s.target, apart), strict=True)
+      )
 
     def plain(hidden, table):
       parts = full(hidden, table, targets, excluded)
-      return sum(w * a for w, a in zip(weight, parts))
+      return sum(w * a for w, a in zip(weight, parts, strict=True))
 
     np.testing.assert_allclose(
       blocked(hidden, table), plain(hidden, table), rtol=1e-4, atol=1e-5
@@ -96,9 +98,7 @@ class VocabTopTest(parameterized.TestCase):
     z = hidden @ table.T
     if excluded is not None:
       z = z.at[..., excluded].set(-jnp.inf)
-    high, best = losses.vocab_top(
-      hidden, table, excluded=excluded, block=block
-    )
+    high, best = losses.vocab_top(hidden, table, excluded=excluded, block=block)
     np.testing.assert_array_equal(best, z.argmax(-1))
     np.testing.assert_allclose(high, z.max(-1), rtol=1e-5)
 

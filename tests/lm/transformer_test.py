@@ -136,9 +136,7 @@ class TransformerTest(parameterized.TestCase):
     tokens = tokens_of((2, 6))
     capture = (0, 2, 3)
     want = run(model, params, tokens, capture=capture)
-    got = run(
-      transformer.Transformer(scanned), other, tokens, capture=capture
-    )
+    got = run(transformer.Transformer(scanned), other, tokens, capture=capture)
     np.testing.assert_allclose(got.hidden, want.hidden, atol=1e-5)
     for a, b in zip(got.captured, want.captured, strict=True):
       np.testing.assert_allclose(a, b, atol=1e-5)
@@ -147,9 +145,7 @@ class TransformerTest(parameterized.TestCase):
     model, params = make(SMALL)
     tokens = tokens_of((2, 5))
     out = run(model, params, tokens, capture=(0, 3))
-    np.testing.assert_array_equal(
-      out.captured[0], params['embedding'][tokens]
-    )
+    np.testing.assert_array_equal(out.captured[0], params['embedding'][tokens])
     last = out.captured[1]
     rms = jnp.sqrt(jnp.mean(last**2, -1, keepdims=True) + SMALL.norm_eps)
     np.testing.assert_allclose(
@@ -201,9 +197,7 @@ class TransformerTest(parameterized.TestCase):
     ({'dtype': 'float16'}, 'float32 or bfloat16'),
   )
   def test_refuses_what_does_not_fit(self, change, message):
-    fields = dict(
-      vocab_size=19, layers=1, width=24, heads=4, mlp_width=8
-    )
+    fields = dict(vocab_size=19, layers=1, width=24, heads=4, mlp_width=8)
     with self.assertRaisesRegex(ValueError, message):
       transformer.TransformerConfig(**(fields | change))
 

@@ -1,0 +1,1 @@
+"""Measurements beside peers; each writes one file of docs/results."""

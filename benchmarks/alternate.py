@@ -1,0 +1,68 @@
+"""Two sides of a benchmark, each in a process of its own, taking turns.
+
+Machines are noisy: only a ratio of neighbouring runs means anything, and a
+library's idle threads must not slow the other side down.
+"""
+
+import contextlib
+import multiprocessing
+import statistics
+from collections.abc import Callable, Iterator, Mapping
+
+import tqdm
+
+
+def _serve(make, connection) -> None:
+  run = make()
+  connection.send('ready')
+  while connection.recv() == 'run':
+    connection.send(run())
+
+
+@contextlib.contextmanager
+def sides(
+  makers: Mapping[str, Callable[[], Callable[[], float]]],
+) -> Iterator[Mapping[str, Callable[[], float]]]:
+  """Starts a process a side; calling a side runs it once.
+
+  Args:
+    makers: picklable functions; each builds and warms up one side and
+      returns a function that runs it once and gives what it measured.
+  """
+  context = multiprocessing.get_context('spawn')
+  started = {}
+  try:
+    for name, make in makers.items():
+      ours, theirs = context.Pipe()
+      process = context.Process(target=_serve, args=(make, theirs), daemon=True)
+      process.start()
+      started[name] = (process, ours)
+      if ours.recv() != 'ready':
+        raise RuntimeError(f'side {name} did not start')
+
+    def runner(connection):
+      def run():
+        connection.send('run')
+        return connection.recv()
+
+      return run
+
+    yield {
+      name: runner(connection) for name, (_, connection) in started.items()
+    }
+  finally:
+    for process, connection in started.values():
+      with contextlib.suppress(OSError):
+        connection.send('stop')
+      process.join(5)
+      process.terminate()
+
+
+def medians(makers, *, repeats: int) -> dict[str, float]:
+  """Median over `repeats` rounds of what every side measures."""
+  measured = {name: [] for name in makers}
+  with sides(makers) as running:
+    for _ in tqdm.trange(repeats, desc='rounds', leave=False):
+      for name, run in running.items():
+        measured[name].append(run())
+  return {name: statistics.median(values) for name, values in measured.items()}

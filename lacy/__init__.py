@@ -1,0 +1,1 @@
+"""LaCy: which tokens to learn, and which to delegate."""
