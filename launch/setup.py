@@ -1,5 +1,6 @@
 """From a config to what the engine takes."""
 
+import importlib
 from collections.abc import Mapping
 
 import jax
@@ -24,3 +25,17 @@ def compile_cache() -> None:
   folder = assets.cache_dir() / 'xla'
   jax.config.update('jax_compilation_cache_dir', str(folder))
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+
+
+def train(cfg, workdir, *, progress: bool = True) -> dict:
+  """Builds and runs a config; returns the summary."""
+  run, mesh = run_and_mesh(cfg)
+  module = importlib.import_module(cfg['experiment'])
+  return loop.run(
+    module.build(cfg),
+    run,
+    workdir,
+    mesh_config=mesh,
+    full_config={k: v for k, v in cfg.items() if k != 'sweep'},
+    progress=progress,
+  )

@@ -21,7 +21,7 @@ from absl import flags, logging
 from ml_collections import ConfigDict
 
 from engine import results, writer
-from launch import cli, setup, train
+from launch import cli, setup
 
 _CONFIG = cli.define_config()
 _WORKDIR = flags.DEFINE_string(
@@ -77,7 +77,7 @@ def sweep(config: ConfigDict, workdir: pathlib.Path) -> dict[str, list[dict]]:
       )
       changes = f'run.seed={seed} {changes}'
       cfg = variant(config, changes, folders).to_dict()
-      summary = train.train(cfg, folders[name])
+      summary = setup.train(cfg, folders[name])
       if 'interrupted' in summary:
         sys.exit(0)
       summaries.setdefault(name, []).append(summary)
@@ -156,14 +156,12 @@ def main() -> None:
   for name, (mean, low, high) in claims.items():
     print(f'{name:<48} {mean:+.4f}  [{low:+.4f}, {high:+.4f}]')
   if _OUT.value:
-    seconds = sum(
-      r['seconds_total'] for runs in summaries.values() for r in runs
-    )
+    every = [run for runs in summaries.values() for run in runs]
     results.write(
       _OUT.value,
       flatten(summaries) | {f'margin/{k}': v for k, v in claims.items()},
       command=' '.join(['python -m launch.sweep', *sys.argv[1:]]),
-      seconds=seconds,
+      seconds=sum(run['seconds_total'] for run in every),
       seeds=list(config.sweep.seeds),
     )
   print(json.dumps({'workdir': str(workdir)}))

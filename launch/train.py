@@ -6,13 +6,11 @@ python -m launch.train --config=configs/lacy/wiki.py:smoke --workdir=runs/x \
 `--dry_run` prints what it would cost and allocates nothing.
 """
 
-import importlib
 import json
 
 import jax
 from absl import flags
 
-from engine import loop
 from launch import cli, dry_run, setup
 
 _CONFIG = cli.define_config()
@@ -24,20 +22,6 @@ _DEVICES = flags.DEFINE_integer(
 _DISTRIBUTED = flags.DEFINE_bool(
   'distributed', False, 'one process of many; found out from the cluster'
 )
-
-
-def train(cfg, workdir, *, progress: bool = True) -> dict:
-  """Builds and runs a config; returns the summary."""
-  run, mesh = setup.run_and_mesh(cfg)
-  module = importlib.import_module(cfg['experiment'])
-  return loop.run(
-    module.build(cfg),
-    run,
-    workdir,
-    mesh_config=mesh,
-    full_config={k: v for k, v in cfg.items() if k != 'sweep'},
-    progress=progress,
-  )
 
 
 def main() -> None:
@@ -52,7 +36,7 @@ def main() -> None:
   if _DISTRIBUTED.value:
     jax.distributed.initialize()
   setup.compile_cache()
-  summary = train(cfg, _WORKDIR.value)
+  summary = setup.train(cfg, _WORKDIR.value)
   if jax.process_index() == 0:
     print(json.dumps(summary, indent=2))
 

@@ -213,7 +213,8 @@ class TfdsTest(absltest.TestCase):
   def test_tensorflow_is_never_imported(self):
     code = (
       'import sys; from corpora import sources;'
-      f'docs = sources.open("wiki_summaries", "train", data_dir={str(self.root)!r});'
+      'docs = sources.open("wiki_summaries", "train", '
+      f'data_dir={str(self.root)!r});'
       'docs[0]; sys.exit("tensorflow" in sys.modules)'
     )
     subprocess.run([sys.executable, '-c', code], check=True)
