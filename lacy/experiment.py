@@ -194,6 +194,11 @@ def make_init(s: Settings, optimiser):
   return init
 
 
+def open_corpus(cfg: Mapping[str, Any]) -> data.Corpus:
+  """The corpus of a config, prepared where it was not."""
+  return data.load(settings(cfg).data)
+
+
 def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   """Opens (and where needed prepares) the data, and ties everything together.
 

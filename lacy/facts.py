@@ -11,10 +11,7 @@ import numpy as np
 Span = tuple[int, int]
 
 _WORD = re.compile(r'\w+(?:[-\u2019\']\w+)*')
-# Runs of capitalised words, and numbers.
-_CAPS_DIGITS = re.compile(
-  r'[^\W\d_a-z][\w-]*(?: [^\W\d_a-z][\w-]*)*|\d+(?:[.,]\d+)*'
-)
+_NUMBER = re.compile(r'\d+(?:[.,]\d+)*')
 
 
 def first_mentions(
@@ -64,7 +61,20 @@ def caps_digits(text: str) -> list[Span]:
   The first word of a sentence counts too; the rule is for tests and for
   machines without spaCy.
   """
-  return [match.span() for match in _CAPS_DIGITS.finditer(text)]
+  found: list[Span] = []
+  for match in _WORD.finditer(text):
+    start, end = match.span()
+    if not text[start].isupper():
+      continue
+    if found and text[found[-1][1] : start] == ' ':
+      found[-1] = (found[-1][0], end)
+    else:
+      found.append((start, end))
+  numbers = (match.span() for match in _NUMBER.finditer(text))
+  inside = np.zeros(len(text) + 1, bool)
+  for start, end in found:
+    inside[start:end] = True
+  return sorted(found + [n for n in numbers if not inside[n[0]]])
 
 
 def token_mask(
