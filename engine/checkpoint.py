@@ -24,7 +24,7 @@ _SLACK = 1 << 20
 class Checkpoints:
   """The checkpoints of one workdir; use as a context manager."""
 
-  def __init__(self, workdir, *, keep: int = 2):
+  def __init__(self, workdir, *, keep: int | None = 2):
     self.folder = pathlib.Path(workdir).absolute() / FOLDER
     self.folder.mkdir(parents=True, exist_ok=True)
     self._manager = ocp.CheckpointManager(
@@ -144,6 +144,19 @@ def _difference(folder, saved, wanted) -> str:
   )
 
 
+def _steps(workdir) -> list[int]:
+  """Steps of the whole checkpoints there; temporary folders have other names."""
+  folder = pathlib.Path(workdir).absolute() / FOLDER
+  return sorted(
+    int(path.name) for path in folder.glob('*') if path.name.isdecimal()
+  )
+
+
+def exists(workdir) -> bool:
+  """Whether `workdir` holds a whole checkpoint."""
+  return bool(_steps(workdir))
+
+
 def restore_params(workdir) -> tuple[dict, int]:
   """Parameters and step of the newest checkpoint, on the first device.
 
@@ -157,7 +170,8 @@ def restore_params(workdir) -> tuple[dict, int]:
       f'{workdir} must hold a checkpoint in {FOLDER}/, got none; train there '
       'first'
     )
-  step = max(steps)
+  step = steps[-1]
+  folder = pathlib.Path(workdir).absolute() / FOLDER
   with ocp.StandardCheckpointer() as checkpointer:
     path = folder / str(step) / 'state'
     metadata = checkpointer.metadata(path).item_metadata

@@ -235,6 +235,43 @@ def run(
   return summary
 
 
+def evaluate(
+  exp: experiment.Experiment,
+  workdir,
+  *,
+  seed: int = 0,
+  mesh_config: mesh_lib.MeshConfig | None = None,
+) -> dict[str, Any]:
+  """All evaluations on the newest checkpoint of `workdir`.
+
+  Arrays go to evals/<name>-again.npz; the run's own files stay as they are.
+
+  Raises:
+    FileNotFoundError: no checkpoint there.
+    ValueError: it is of another model.
+  """
+  workdir = pathlib.Path(workdir)
+  if not checkpoint.exists(workdir):
+    raise FileNotFoundError(
+      f'{workdir} must hold a checkpoint, got none; train there first'
+    )
+  mesh = mesh_lib.make(mesh_config or mesh_lib.MeshConfig())
+  with (
+    mesh_lib.use(mesh),
+    checkpoint.Checkpoints(workdir, keep=None) as checkpoints,
+  ):
+    init_key, _, eval_key = jax.random.split(jax.random.key(seed), 3)
+    state, _, _ = _start(exp, init_key, mesh, checkpoints)
+    results = {}
+    for i, (name, function) in enumerate({**exp.evals, **exp.final}.items()):
+      made = function(state, jax.random.fold_in(eval_key, i))
+      scalars, arrays = writer.scalars_and_arrays(made)
+      results |= scalars
+      if jax.process_index() == 0:
+        writer.Writer(workdir).arrays(name, 'again', arrays)
+  return results | {'steps': int(state.step)}
+
+
 def _start(exp, key, mesh, checkpoints):
   """State (fresh or restored), the data position, and the shardings."""
   boxed = jax.eval_shape(exp.init, key)

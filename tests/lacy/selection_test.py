@@ -4,9 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
-from jax.sharding import NamedSharding
-from jax.sharding import PartitionSpec as P
 
+from engine import mesh as mesh_lib
 from lacy import selection
 
 LOSS = [0.2, 3.1, 0.5, 4.0, 2.2, 6.0, 1.0, 0.1, 5.0, 2.9]
@@ -142,8 +141,8 @@ class SelectionTest(parameterized.TestCase):
         config, loss, facts, valid, step=0, key=keys[0], reference=loss**2
       )
 
-    mesh = jax.make_mesh((4,), ('data',))
-    sharding = NamedSharding(mesh, P('data'))
+    mesh = mesh_lib.make(mesh_lib.MeshConfig(data=4), jax.devices()[:4])
+    sharding = mesh_lib.batch_sharding(mesh)
     one = select(loss, facts, valid)
     four = select(*(jax.device_put(a, sharding) for a in (loss, facts, valid)))
     np.testing.assert_array_equal(one.call, four.call)
