@@ -29,7 +29,10 @@ class Checkpoints:
     self.folder.mkdir(parents=True, exist_ok=True)
     self._manager = ocp.CheckpointManager(
       self.folder,
-      item_names=('state', 'data'),
+      item_handlers={
+        'state': ocp.StandardCheckpointHandler(),
+        'data': ocp.JsonCheckpointHandler(),
+      },
       options=ocp.CheckpointManagerOptions(
         max_to_keep=keep, cleanup_tmp_directories=True
       ),
@@ -145,7 +148,7 @@ def _difference(folder, saved, wanted) -> str:
 
 
 def _steps(workdir) -> list[int]:
-  """Steps of the whole checkpoints there; temporary folders have other names."""
+  """Steps of the whole checkpoints there; temporary ones have other names."""
   folder = pathlib.Path(workdir).absolute() / FOLDER
   return sorted(
     int(path.name) for path in folder.glob('*') if path.name.isdecimal()
@@ -163,8 +166,7 @@ def restore_params(workdir) -> tuple[dict, int]:
   Raises:
     FileNotFoundError: no whole checkpoint there.
   """
-  folder = pathlib.Path(workdir).absolute() / FOLDER
-  steps = [int(path.name) for path in folder.glob('*') if path.name.isdecimal()]
+  steps = _steps(workdir)
   if not steps:
     raise FileNotFoundError(
       f'{workdir} must hold a checkpoint in {FOLDER}/, got none; train there '

@@ -15,7 +15,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import flax.linen as nn
 import jax
 import numpy as np
 from absl import logging
@@ -280,13 +279,13 @@ def _start(exp, key, mesh, checkpoints):
   if step is not None:
     abstract = jax.tree.map(
       lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
-      nn.unbox(boxed),
+      mesh_lib.unbox(boxed),
       shardings,
     )
     state, data_state = checkpoints.restore(step, abstract)
     logging.info('Resumed at step %d', step)
     return state, data_state, shardings
-  init = jax.jit(lambda k: nn.unbox(exp.init(k)), out_shardings=shardings)
+  init = jax.jit(lambda k: mesh_lib.unbox(exp.init(k)), out_shardings=shardings)
   return init(key), None, shardings
 
 

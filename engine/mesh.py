@@ -136,6 +136,15 @@ def state_shardings(mesh: jax.sharding.Mesh, abstract_state):
   return jax.tree_util.tree_map_with_path(one, abstract_state, is_leaf=_boxed)
 
 
+def unbox(state):
+  """The state without its logical names (and without constraints)."""
+  return jax.tree.map(
+    lambda x: x.unbox(apply_constraint=False) if _boxed(x) else x,
+    state,
+    is_leaf=_boxed,
+  )
+
+
 def current() -> jax.sharding.Mesh:
   """The mesh of `use`, or one of the first device alone."""
   mesh = jax.sharding.get_mesh()

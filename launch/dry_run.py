@@ -6,7 +6,6 @@ Compiles the training step on shapes alone; nothing is allocated.
 import importlib
 import math
 
-import flax.linen as nn
 import jax
 import numpy as np
 
@@ -63,7 +62,7 @@ def report(cfg, *, devices: int = 0) -> None:
   with mesh_lib.use(mesh):
     boxed = jax.eval_shape(exp.init, jax.random.key(0))
     shardings = mesh_lib.state_shardings(mesh, boxed)
-    state = nn.unbox(boxed)
+    state = mesh_lib.unbox(boxed)
     rows = list(_rows(state, shardings))
     width = max(len(name) for name, *_ in rows)
     print(f'mesh: {dict(mesh.shape)}')

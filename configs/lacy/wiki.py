@@ -56,7 +56,7 @@ def get_config(arg: str = '') -> ConfigDict:
     )
   )
   c.optim = common.optim(peak_lr=4e-3, warmup_steps=2 if smoke else 100)
-  steps = {'smoke': 4, 'demo': 500}.get(arg, 800)
+  steps = {'smoke': 4, 'demo': 400}.get(arg, 600)
   c.run = common.run(steps=steps, eval_every=max(steps // 8, 2))
   c.mesh = common.mesh()
   c.sweep = ConfigDict(
