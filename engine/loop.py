@@ -11,6 +11,7 @@ import json
 import pathlib
 import signal
 import statistics
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 from absl import logging
+from jax.experimental import multihost_utils
 
 from corpora import progress as progress_lib
 from engine import checkpoint, experiment, metrics, writer
@@ -80,12 +82,19 @@ def _check_config(workdir: pathlib.Path, config: Mapping) -> None:
 
 
 class _Terminated:
-  """True once SIGTERM came; the handler of before is put back at the end."""
+  """Whether SIGTERM came; the handler of before is put back at the end.
+
+  Of many processes all must stop after the same step: there JAX's own
+  preemption service watches for the signal and agrees on the step.
+  """
 
   def __init__(self):
     self._seen = False
 
-  def __bool__(self):
+  def at(self, step: int) -> bool:
+    """Whether to stop after `step`."""
+    if jax.process_count() > 1:
+      return multihost_utils.reached_preemption_sync_point(step)
     return self._seen
 
   @contextlib.contextmanager
@@ -94,11 +103,11 @@ class _Terminated:
       del signum, frame
       self._seen = True
 
-    try:
-      before = signal.signal(signal.SIGTERM, note)
-    except ValueError:  # not the main thread: somebody else watches
+    main = threading.current_thread() is threading.main_thread()
+    if jax.process_count() > 1 or not main:  # somebody else watches
       yield self
       return
+    before = signal.signal(signal.SIGTERM, note)
     try:
       yield self
     finally:
@@ -215,7 +224,7 @@ def run(
       state = trainer.train(
         state, data_state, train_key, eval_key, terminated, progress
       )
-      if terminated:
+      if int(state.step) < config.steps:
         return {'interrupted': int(state.step)}
     results = _evaluate(
       {**exp.evals, **exp.final}, state, eval_key, 'final', out, seconds
@@ -352,7 +361,7 @@ class _Trainer:
         # An interval also ends where a run may be cut, so that the lines of
         # a resumed run are those of an uninterrupted one.
         log = after % c.log_every == 0 or evals or save
-        stop = bool(terminated) or after == c.steps
+        stop = terminated.at(after) or after == c.steps
         if log or stop:
           self._read(after, pending, bar)
           pending = None

@@ -165,4 +165,6 @@ def train_data(
     process_index=jax.process_index(),
     process_count=jax.process_count(),
   )
-  return dataset.map(to_batch).to_iter_dataset()
+  # A few batches ahead are enough; grain's defaults would hold hundreds.
+  options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
+  return dataset.map(to_batch).to_iter_dataset(options)
