@@ -98,6 +98,18 @@ class Checkpoints:
     )
     return restored.state, restored.data
 
+  def restore_anything(self, step: int):
+    """The state at `step` as nested dicts, on the first device."""
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    target = jax.tree.map(
+      lambda m: jax.ShapeDtypeStruct(m.shape, m.dtype, sharding=device),
+      self._manager.item_metadata(step).state.tree,
+    )
+    restored = self._manager.restore(
+      step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target))
+    )
+    return restored.state
+
 
 _DISK_FULL = ('No space left', 'RESOURCE_EXHAUSTED', 'File too large')
 
@@ -173,17 +185,8 @@ def restore_params(workdir) -> tuple[dict, int]:
       'first'
     )
   step = steps[-1]
-  folder = pathlib.Path(workdir).absolute() / FOLDER
-  with ocp.StandardCheckpointer() as checkpointer:
-    path = folder / str(step) / 'state'
-    metadata = checkpointer.metadata(path).item_metadata
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    target = jax.tree.map(
-      lambda m: jax.ShapeDtypeStruct(m.shape, m.dtype, sharding=device),
-      metadata,
-      is_leaf=lambda x: hasattr(x, 'shape'),
-    )
-    state = checkpointer.restore(path, target)
+  with Checkpoints(workdir, keep=None) as checkpoints:
+    state = checkpoints.restore_anything(step)
   logging.info('Restored the parameters of %s at step %d', workdir, step)
   return state['params'], step
 
