@@ -98,7 +98,7 @@ def losses(workdir: pathlib.Path) -> pathlib.Path:
     axes.set_xlabel('training step')
     _style(axes)
   panels[0].set_ylabel('held-out loss, CALL forbidden (nats)')
-  panels[0].legend(frameon=False)
+  panels[1].legend(frameon=False, loc='center left', bbox_to_anchor=(1.0, 0.5))
   return _finish(figure, workdir / 'figures' / 'losses.png')
 
 
@@ -121,12 +121,14 @@ def delegation(workdir: pathlib.Path) -> pathlib.Path:
   axes.axvline(beta, color='0.6', ls=':', lw=1)
   axes.text(beta, 1.01, f' budget {beta:g}', color='0.4', va='bottom', size=8)
   best = np.minimum(1.0, x / share) * (1.0 - error)
-  axes.plot(x, best, color='0.75', lw=1, label='calls on facts only')
+  axes.plot(
+    x, best, color='0.75', lw=1, label='knows no facts,\ncalls on facts only'
+  )
   axes.set_xlabel('share of tokens that are calls')
   axes.set_ylabel('share of fact tokens right')
   axes.set_ylim(0, 1.05)
   axes.set_xlim(0, x[-1])
-  axes.legend(frameon=False, loc='lower right')
+  axes.legend(frameon=False, loc='center left', bbox_to_anchor=(1.0, 0.5))
   _style(axes)
   return _finish(figure, workdir / 'figures' / 'delegation.png')
 
