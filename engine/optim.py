@@ -93,4 +93,4 @@ def apply(
   state = experiment.TrainState(
     step=state.step + 1, params=params, opt_state=opt_state
   )
-  return state, {'grad_norm': optax.global_norm(grads)}
+  return state, {'grad_norm': optax.tree.norm(grads)}
