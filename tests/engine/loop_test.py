@@ -1,0 +1,236 @@
+"""Runs: resumed equals uninterrupted, whatever interrupted them."""
+
+import errno
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from unittest import mock
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from engine import checkpoint, loop
+from tests.engine import toy
+
+
+def lines(folder):
+  """metrics.jsonl, as it is."""
+  return (pathlib.Path(folder) / 'metrics.jsonl').read_text().splitlines()
+
+
+def weights(folder):
+  with np.load(pathlib.Path(folder) / 'evals' / 'probe-final.npz') as file:
+    return file['weights']
+
+
+def steady(summary):
+  """A summary without what a clock wrote."""
+  return {
+    k: v
+    for k, v in summary.items()
+    if not k.startswith('seconds') and k != 'tokens_per_second'
+  }
+
+
+class RunCase(parameterized.TestCase):
+  def folder(self):
+    made = self.enter_context(tempfile.TemporaryDirectory())
+    return pathlib.Path(made) / 'run'
+
+  def assert_same_run(self, one, other):
+    np.testing.assert_array_equal(weights(one), weights(other))
+    self.assertEqual(lines(one), lines(other))
+    first, second = (
+      json.loads((f / 'summary.json').read_text()) for f in (one, other)
+    )
+    self.assertEqual(steady(first), steady(second))
+
+
+class LoopTest(RunCase):
+  def test_learns_writes_and_summarises(self):
+    folder = self.folder()
+    summary = toy.run(folder, steps=12)
+    self.assertEqual(summary['steps'], 12)
+    self.assertEqual(summary['parameters'], toy.WIDTH)
+    self.assertEqual(summary['kind'], 'toy')
+    self.assertIn('tokens_per_second', summary)
+    entries = [json.loads(line) for line in lines(folder)]
+    steps = [e['step'] for e in entries if 'train/loss' in e]
+    # Every 2, and where an evaluation (4) or a save (3) ends an interval.
+    self.assertEqual(steps, [2, 3, 4, 6, 8, 9, 10, 12])
+    self.assertEqual(
+      [e['step'] for e in entries if 'eval/probe/norm' in e], [4, 8, 12]
+    )
+    self.assertTrue((folder / 'evals' / 'probe-4.npz').exists())
+    losses = [e['train/loss'] for e in entries if 'train/loss' in e]
+    self.assertLess(losses[-1], losses[0])
+
+  def test_interval_metrics_are_means_over_its_steps(self):
+    fine, coarse = self.folder(), self.folder()
+    for folder, every in ((fine, 1), (coarse, 6)):
+      config = loop.RunConfig(steps=6, log_every=every)
+      loop.run(toy.make(steps=6), config, folder, progress=False)
+    single = [json.loads(x)['train/loss'] for x in lines(fine) if 'train/' in x]
+    (whole,) = [
+      json.loads(x)['train/loss'] for x in lines(coarse) if 'train/' in x
+    ]
+    self.assertAlmostEqual(np.mean(single), whole, places=5)
+
+  def test_a_finished_run_is_not_run_again(self):
+    folder = self.folder()
+    first = toy.run(folder)
+    seen = []
+    self.assertEqual(toy.run(folder, seen=seen), first)
+    self.assertEqual(seen, [])
+
+  @parameterized.parameters(1, 5, 7)
+  def test_resumed_equals_uninterrupted(self, crash):
+    whole, cut = self.folder(), self.folder()
+    toy.run(whole)
+    with self.assertRaises(loop.DivergedError):
+      toy.run(cut, poison=crash)
+    seen = []
+    toy.run(cut, seen=seen)
+    self.assertEqual(seen[0], crash // 3 * 3)  # the last save, not the start
+    self.assert_same_run(whole, cut)
+
+  def test_nan_stops_with_step_metric_and_last_good_checkpoint(self):
+    folder = self.folder()
+    with self.assertRaisesRegex(
+      loop.DivergedError, 'metric grad_norm is nan at step 8; .*step 6'
+    ):
+      toy.run(folder, poison=7)
+    with checkpoint.Checkpoints(folder) as checkpoints:
+      self.assertEqual(checkpoints.latest(), 6)
+    folder = self.folder()
+    with self.assertRaisesRegex(loop.DivergedError, 'none yet'):
+      toy.run(folder, poison=0)
+
+  def test_another_config_is_refused_key_by_key(self):
+    folder = self.folder()
+    toy.run(folder, full_config={'a': {'b': 1, 'c': 2}, 'd': 3})
+    with self.assertRaisesRegex(
+      ValueError, r'a\.b was 1, is 5; e was .absent., is 7'
+    ):
+      toy.run(folder, full_config={'a': {'b': 5, 'c': 2}, 'd': 3, 'e': 7})
+
+  def test_another_model_is_refused_with_both_shapes(self):
+    folder = self.folder()
+    toy.run(folder, steps=6)
+    (folder / 'summary.json').unlink()
+    with self.assertRaisesRegex(
+      ValueError, r'another model.*params/w: \(5,\) there, \(6,\) here'
+    ):
+      toy.run(folder, steps=6, width=6)
+
+  def test_full_disk_leaves_the_old_checkpoint(self):
+    whole, folder = self.folder(), self.folder()
+    toy.run(whole)
+    real, calls = shutil.disk_usage, []
+
+    def filling(path):
+      calls.append(path)
+      usage = real(path)
+      return usage._replace(free=100) if len(calls) > 1 else usage
+
+    with (
+      mock.patch.object(shutil, 'disk_usage', filling),
+      self.assertRaisesRegex(OSError, 'no room to save.*intact') as caught,
+    ):
+      toy.run(folder)
+    self.assertEqual(caught.exception.errno, errno.ENOSPC)
+    with checkpoint.Checkpoints(folder) as checkpoints:
+      self.assertEqual(checkpoints.latest(), 3)
+    toy.run(folder)
+    self.assert_same_run(whole, folder)
+
+  def test_an_evaluation_only_experiment(self):
+    exp = toy.make()._replace(step=None, train_data=None)
+    summary = loop.run(
+      exp, loop.RunConfig(steps=1), self.folder(), progress=False
+    )
+    self.assertEqual(summary['kind'], 'toy')
+    self.assertEqual(summary['steps'], 0)
+
+  def test_evaluates_a_finished_run_again(self):
+    folder = self.folder()
+    summary = toy.run(folder)
+    again = loop.evaluate(toy.make(), folder)
+    self.assertEqual(again['norm'], summary['norm'])
+    with self.assertRaisesRegex(FileNotFoundError, 'must hold a checkpoint'):
+      loop.evaluate(toy.make(), self.folder())
+
+  @parameterized.parameters('steps', 'log_every', 'keep')
+  def test_refuses_counts_below_one(self, name):
+    with self.assertRaisesRegex(ValueError, f'run.{name} must be at least 1'):
+      loop.RunConfig(**({'steps': 3} | {name: 0}))
+
+
+class KilledTest(RunCase):
+  """A process of its own, killed from outside."""
+
+  # A few megabytes, so that a save takes long enough to be hit.
+  WIDE = 2_000_000
+
+  def start(self, folder, *, steps, save_every, width, slow):
+    arguments = [str(a) for a in (folder, steps, save_every, width, slow)]
+    return subprocess.Popen(
+      [sys.executable, '-m', 'tests.engine.toy', *arguments],
+      cwd=pathlib.Path(__file__).parents[2],
+      env=os.environ | {'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': '4'},
+      stderr=subprocess.DEVNULL,
+    )
+
+  def wait_for(self, process, condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+      self.assertIsNone(process.poll(), 'ended before it was killed')
+      self.assertLess(time.monotonic(), end, 'nothing to kill')
+      time.sleep(0.002)
+
+  def test_sigkill_in_the_middle_of_a_save(self):
+    whole, folder = self.folder(), self.folder()
+    size = dict(steps=8, save_every=1, width=self.WIDE)
+    toy.run(whole, **size)
+    ckpt = folder / checkpoint.FOLDER
+    process = self.start(folder, **size, slow=0.1)
+
+    def saving_beside_a_whole_one():
+      names = [p.name for p in ckpt.glob('*')]
+      return any(n.isdecimal() for n in names) and any(
+        'tmp' in n for n in names
+      )
+
+    self.wait_for(process, saving_beside_a_whole_one)
+    process.kill()
+    process.wait()
+    self.assertTrue(any('tmp' in p.name for p in ckpt.glob('*')))
+    self.assertTrue(checkpoint.exists(folder))
+    self.assertFalse((folder / 'summary.json').exists())
+    toy.run(folder, **size)
+    self.assert_same_run(whole, folder)
+    self.assertFalse(any('tmp' in p.name for p in ckpt.glob('*')))
+
+  def test_sigterm_saves_and_exits_0(self):
+    whole, folder = self.folder(), self.folder()
+    size = dict(steps=60, save_every=0, width=7)
+    toy.run(whole, **size)
+    process = self.start(folder, **size, slow=0.2)
+    metrics = folder / 'metrics.jsonl'
+    self.wait_for(process, metrics.exists)
+    process.send_signal(signal.SIGTERM)
+    self.assertEqual(process.wait(60), 0)
+    self.assertTrue(checkpoint.exists(folder))
+    self.assertFalse((folder / 'summary.json').exists())
+    toy.run(folder, **size)
+    np.testing.assert_array_equal(weights(whole), weights(folder))
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,101 @@
+"""A linear model on numbers: the smallest experiment that trains.
+
+Run as a module it trains in a folder, for tests that kill a process.
+"""
+
+import sys
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from engine import experiment, loop, metrics, optim
+
+WIDTH = 5
+
+
+def make(*, steps=12, width=WIDTH, poison=None, slow=0.0, seen=None):
+  """The experiment; `poison`: a step whose batch is nan.
+
+  Args:
+    steps: of the schedule.
+    width: of the model.
+    poison: see above.
+    slow: seconds to wait for a batch.
+    seen: a list that collects the batches read.
+  """
+  import time
+
+  optimiser, _ = optim.make(
+    optim.OptimConfig(peak_lr=0.2, warmup_steps=2), steps
+  )
+
+  def init(key):
+    params = {'w': jax.random.normal(key, (width,))}
+    return experiment.TrainState(
+      step=jnp.int32(0), params=params, opt_state=optimiser.init(params)
+    )
+
+  def step(state, batch, key):
+    def loss(params):
+      noise = 0.1 * jax.random.normal(key, batch.shape[:1])
+      error = batch @ params['w'] - batch.sum(-1) - noise
+      return jnp.mean(error**2)
+
+    value, grads = jax.value_and_grad(loss)(state.params)
+    state, norms = optim.apply(optimiser, state, grads)
+    count = jnp.float32(len(batch))
+    mean = metrics.Mean(total=value * count, count=count)
+    return state, {'loss': mean, 'tokens': count, **norms}
+
+  def row(i):
+    time.sleep(slow)
+    if seen is not None:
+      seen.append(int(i))
+    x = np.random.default_rng(i).normal(size=(8, width)).astype(np.float32)
+    return x * np.nan if i == poison else x
+
+  def train_data():
+    options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
+    return grain.MapDataset.range(10_000).map(row).to_iter_dataset(options)
+
+  def probe(state, key):
+    return {
+      'norm': float(jnp.sum(state.params['w'] ** 2)),
+      'draw': float(jax.random.uniform(key)),
+      'weights': state.params['w'],
+    }
+
+  return experiment.Experiment(
+    init=init,
+    step=step,
+    train_data=train_data,
+    evals={'probe': probe},
+    final={'last': lambda state, key: {'kind': 'toy'}},
+  )
+
+
+def run(workdir, *, steps=12, save_every=3, full_config=None, **kw):
+  """Trains the toy in `workdir`."""
+  config = loop.RunConfig(
+    steps=steps, log_every=2, eval_every=4, save_every=save_every
+  )
+  return loop.run(
+    make(steps=steps, **kw),
+    config,
+    workdir,
+    full_config=full_config,
+    progress=False,
+  )
+
+
+if __name__ == '__main__':
+  # A wide model and a save a step: most of the time goes into saving.
+  run(
+    sys.argv[1],
+    steps=int(sys.argv[2]),
+    save_every=int(sys.argv[3]),
+    width=int(sys.argv[4]),
+    slow=float(sys.argv[5]),
+  )
