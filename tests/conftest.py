@@ -7,6 +7,8 @@ from tests import shapes
 
 jax.config.update('jax_platforms', 'cpu')
 jax.config.update('jax_num_cpu_devices', 4)
+# Tests compile much and run little.
+jax.config.update('jax_disable_most_optimizations', True)
 jaxtyping.install_import_hook(
   ['corpora', 'engine', 'lacy', 'lm'], f'{shapes.__name__}.check'
 )
