@@ -23,20 +23,12 @@ _WORKDIR = flags.DEFINE_string(
 _OUT = flags.DEFINE_string('out', '', 'results file; none if empty')
 
 
-def default_workdir(config_path: str) -> pathlib.Path:
-  """runs/<area>_<config>, from configs/<area>/<config>.py[:argument]."""
-  path, _, arg = config_path.partition(':')
-  path = pathlib.Path(path)
-  name = f'{path.parent.name}_{path.stem}' + (f'_{arg}' if arg else '')
-  return pathlib.Path('runs') / name
-
-
 def main() -> None:
   config = _CONFIG.value
   if config is None or 'sweep' not in config:
     raise ValueError('--config must name a config that has a section `sweep`')
   source = flags.FLAGS['config'].config_filename
-  workdir = pathlib.Path(_WORKDIR.value or default_workdir(source))
+  workdir = pathlib.Path(_WORKDIR.value or variants.default_workdir(source))
   setup.compile_cache()
   summaries = variants.sweep(config, workdir)
   module = importlib.import_module(config.experiment)

@@ -121,3 +121,11 @@ def table(columns, summaries: Mapping[str, Sequence[Mapping]]) -> str:
     padded = [c.rjust(w) for c, w in zip(cells, widths[1:], strict=True)]
     lines.append('  '.join([name.ljust(widths[0]), *padded]))
   return '\n'.join(lines)
+
+
+def default_workdir(config_path: str) -> pathlib.Path:
+  """runs/<area>_<config>, from configs/<area>/<config>.py[:argument]."""
+  path, _, arg = config_path.partition(':')
+  path = pathlib.Path(path)
+  name = f'{path.parent.name}_{path.stem}' + (f'_{arg}' if arg else '')
+  return pathlib.Path('runs') / name

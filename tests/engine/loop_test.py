@@ -12,10 +12,11 @@ import tempfile
 import time
 from unittest import mock
 
+import jax
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from engine import checkpoint, loop
+from engine import checkpoint, loop, writer
 from tests.engine import toy
 
 
@@ -27,6 +28,12 @@ def lines(folder):
 def weights(folder):
   with np.load(pathlib.Path(folder) / 'evals' / 'probe-final.npz') as file:
     return file['weights']
+
+
+def last_state(folder):
+  """Everything that the newest checkpoint holds."""
+  with checkpoint.Checkpoints(folder, keep=None) as checkpoints:
+    return checkpoints.restore_anything(checkpoints.latest())
 
 
 def steady(summary):
@@ -46,6 +53,9 @@ class RunCase(parameterized.TestCase):
   def assert_same_run(self, one, other):
     np.testing.assert_array_equal(weights(one), weights(other))
     self.assertEqual(lines(one), lines(other))
+    state = last_state(one)
+    self.assertIn('opt_state', state)
+    jax.tree.map(np.testing.assert_array_equal, state, last_state(other))
     first, second = (
       json.loads((f / 'summary.json').read_text()) for f in (one, other)
     )
@@ -98,6 +108,23 @@ class LoopTest(RunCase):
     seen = []
     toy.run(cut, seen=seen)
     self.assertEqual(seen[0], crash // 3 * 3)  # the last save, not the start
+    self.assert_same_run(whole, cut)
+
+  def test_killed_before_the_summary_evaluates_once_more_and_not_twice(self):
+    whole, cut = self.folder(), self.folder()
+    toy.run(whole)
+
+    def die(self, name, value):
+      if name == 'summary.json':
+        raise InterruptedError(name)
+      writer.write_json(self.workdir / name, value)
+
+    with (
+      mock.patch.object(writer.Writer, 'json', die),
+      self.assertRaises(InterruptedError),
+    ):
+      toy.run(cut)
+    toy.run(cut)
     self.assert_same_run(whole, cut)
 
   def test_nan_stops_with_step_metric_and_last_good_checkpoint(self):
@@ -177,13 +204,20 @@ class KilledTest(RunCase):
 
   # A few megabytes, so that a save takes long enough to be hit.
   WIDE = 2_000_000
-
   def start(self, folder, *, steps, save_every, width, slow):
     arguments = [str(a) for a in (folder, steps, save_every, width, slow)]
+    # Bits are the same only where the devices and the compiler are.
+    here = {
+      'JAX_PLATFORMS': 'cpu',
+      'JAX_NUM_CPU_DEVICES': str(jax.local_device_count()),
+      'JAX_DISABLE_MOST_OPTIMIZATIONS': str(
+        jax.config.values['jax_disable_most_optimizations']
+      ),
+    }
     return subprocess.Popen(
       [sys.executable, '-m', 'tests.engine.toy', *arguments],
       cwd=pathlib.Path(__file__).parents[2],
-      env=os.environ | {'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': '4'},
+      env=os.environ | here,
       stderr=subprocess.DEVNULL,
     )
 
@@ -229,7 +263,7 @@ class KilledTest(RunCase):
     self.assertTrue(checkpoint.exists(folder))
     self.assertFalse((folder / 'summary.json').exists())
     toy.run(folder, **size)
-    np.testing.assert_array_equal(weights(whole), weights(folder))
+    self.assert_same_run(whole, folder)
 
 
 if __name__ == '__main__':
