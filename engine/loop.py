@@ -22,7 +22,7 @@ from absl import logging
 from jax.experimental import multihost_utils
 
 from corpora import progress as progress_lib
-from engine import checkpoint, experiment, metrics, writer
+from engine import checkpoint, experiment, interval, metrics, writer
 from engine import mesh as mesh_lib
 
 
@@ -114,45 +114,6 @@ class _Terminated:
       signal.signal(signal.SIGTERM, before)
 
 
-class _Log:
-  """Collects the metrics of an interval, on the host."""
-
-  def __init__(self):
-    self.rates: list[float] = []
-    self._clear()
-
-  def _clear(self):
-    self._sums: dict[str, Any] = {}
-    self._began = time.monotonic()
-
-  def pause(self):
-    """Restarts the clock after work that is not training."""
-    self._clear()
-
-  def add(self, values) -> None:
-    for name, value in values.items():
-      old = self._sums.get(name)
-      if old is not None and isinstance(value, metrics.Mean):
-        value = old.merge(value)
-      elif old is not None and name == 'tokens':
-        value = old + value
-      self._sums[name] = value
-
-  def take(self) -> dict[str, float]:
-    out = {
-      f'train/{name}': float(
-        value.compute() if isinstance(value, metrics.Mean) else value
-      )
-      for name, value in self._sums.items()
-      if not (isinstance(value, metrics.Mean) and value.count == 0)
-    }
-    if 'train/tokens' in out:
-      rate = out['train/tokens'] / (time.monotonic() - self._began)
-      self.rates.append(rate)
-    self._clear()
-    return out
-
-
 def _check_finite(step, values, checkpoints) -> None:
   for name, value in values.items():
     number = value.total if isinstance(value, metrics.Mean) else value
@@ -214,9 +175,12 @@ def run(
     done = _finished(workdir, int(state.step), config.steps)
     if done is not None:
       return done
-    out.rewind(int(state.step))
+    # A run killed between its last evaluation and its summary has one line
+    # that is written again.
+    redo = 'eval/' if int(state.step) == config.steps else None
+    out.rewind(int(state.step), redo=redo)
     seconds = {'train': 0.0, 'eval': 0.0, 'compile': 0.0}
-    log = _Log()
+    log = interval.Interval()
     if exp.step is not None:
       trainer = _Trainer(
         exp, config, mesh, shardings, checkpoints, out, log, seconds
@@ -339,7 +303,8 @@ class _Trainer:
     first = int(state.step)
     batches = iter(self.exp.train_data())
     if data_state is not None:
-      batches.set_state(data_state)
+      batches.set_state(data_state['position'])
+      self.log.set_state(data_state['log'])
     pending = None
     began = time.monotonic()
     with progress_lib.Progress(
@@ -360,7 +325,7 @@ class _Trainer:
         save = c.save_every and after % c.save_every == 0
         # An interval also ends where a run may be cut, so that the lines of
         # a resumed run are those of an uninterrupted one.
-        log = after % c.log_every == 0 or evals or save
+        log = after % c.log_every == 0 or evals or save or after == c.steps
         stop = terminated.at(after) or after == c.steps
         if log or stop:
           self._read(after, pending, bar)
@@ -373,8 +338,10 @@ class _Trainer:
           )
           self.log.pause()
         if save or stop:
-          position = checkpoint.jsonable(batches.get_state())
-          self.checkpoints.save(after, state, position, wait=stop)
+          data_state = checkpoint.jsonable(
+            {'position': batches.get_state(), 'log': self.log.state()}
+          )
+          self.checkpoints.save(after, state, data_state, wait=stop)
           self.log.pause()
         if stop:
           break

@@ -65,18 +65,23 @@ class Writer:
         ) from error
       self._board = tensorboardX.SummaryWriter(str(self.workdir / 'tb'))
 
-  def rewind(self, step: int) -> None:
-    """Drops metrics after `step`: they will be made again."""
+  def rewind(self, step: int, *, redo: str | None = None) -> None:
+    """Drops metrics after `step`: they will be made again.
+
+    At `step` itself, lines with a name that begins with `redo` go too.
+    """
     path = self.workdir / 'metrics.jsonl'
     if not self._active or not path.exists():
       return
     kept = []
     for line in path.read_text().splitlines():
       try:
-        if json.loads(line)['step'] <= step:
-          kept.append(line + '\n')
+        entry = json.loads(line)
       except json.JSONDecodeError:  # the last line of a killed run
         continue
+      again = redo and any(name.startswith(redo) for name in entry)
+      if entry['step'] < step or (entry['step'] == step and not again):
+        kept.append(line + '\n')
     temporary = path.with_name(f'.{path.name}.{uuid.uuid4().hex}')
     temporary.write_text(''.join(kept))
     os.replace(temporary, path)

@@ -21,6 +21,7 @@ import sys
 import uuid
 from collections.abc import Iterator, Sequence
 
+import filelock
 import numpy as np
 
 from corpora import assets
@@ -226,8 +227,17 @@ def annotate(
   """
   _check(rule)
   bits, manifest = _paths(split, rule)
-  if manifest.exists():
-    return load(split, tokenizer, rule)
+  if not manifest.exists():
+    # On a shared disk one process makes it, the others wait and load.
+    with filelock.FileLock(bits.with_name(f'.{bits.name}.lock')):
+      if not manifest.exists():
+        _annotate(split, tokenizer, rule, workers, progress)
+  return load(split, tokenizer, rule)
+
+
+def _annotate(split, tokenizer, rule, workers, progress) -> None:
+  """Makes the mask and its manifest, the manifest last."""
+  bits, manifest = _paths(split, rule)
   made_with = _provenance(split, tokenizer, rule)
   digest = hashlib.sha256(json.dumps(made_with).encode()).hexdigest()[:8]
   parts_folder = pathlib.Path(split.folder) / f'.facts-{rule}-{digest}'
@@ -256,7 +266,6 @@ def annotate(
   )
   os.replace(temporary, manifest)
   shutil.rmtree(parts_folder)
-  return mask
 
 
 def _make(split, tokenizer, rule, parts, workers, progress) -> None:

@@ -110,6 +110,32 @@ class LoopTest(RunCase):
     self.assertEqual(seen[0], crash // 3 * 3)  # the last save, not the start
     self.assert_same_run(whole, cut)
 
+  @parameterized.parameters(0, 4, 7)
+  def test_sigterm_inside_an_interval(self, cut_at):
+    whole, cut = self.folder(), self.folder()
+
+    class Signals(list):
+      def append(self, row):
+        super().append(row)
+        if row == cut_at:
+          os.kill(os.getpid(), signal.SIGTERM)
+
+    toy.run(whole, save_every=0)
+    summary = toy.run(cut, save_every=0, seen=Signals())
+    self.assertEqual(summary, {'interrupted': cut_at + 1})
+    self.assertEqual(signal.getsignal(signal.SIGTERM), signal.SIG_DFL)
+    toy.run(cut, save_every=0)
+    self.assert_same_run(whole, cut)
+
+  def test_the_last_interval_may_be_short(self):
+    folder = self.folder()
+    config = loop.RunConfig(steps=5, log_every=3)
+    loop.run(toy.make(steps=5), config, folder, progress=False)
+    entries = [json.loads(line) for line in lines(folder)]
+    self.assertEqual(
+      [e['train/tokens'] for e in entries if 'train/tokens' in e], [24, 16]
+    )
+
   def test_killed_before_the_summary_evaluates_once_more_and_not_twice(self):
     whole, cut = self.folder(), self.folder()
     toy.run(whole)
@@ -124,7 +150,8 @@ class LoopTest(RunCase):
       self.assertRaises(InterruptedError),
     ):
       toy.run(cut)
-    toy.run(cut)
+    summary = toy.run(cut)
+    self.assertGreater(summary['tokens_per_second'], 0)
     self.assert_same_run(whole, cut)
 
   def test_nan_stops_with_step_metric_and_last_good_checkpoint(self):
@@ -204,6 +231,7 @@ class KilledTest(RunCase):
 
   # A few megabytes, so that a save takes long enough to be hit.
   WIDE = 2_000_000
+
   def start(self, folder, *, steps, save_every, width, slow):
     arguments = [str(a) for a in (folder, steps, save_every, width, slow)]
     # Bits are the same only where the devices and the compiler are.

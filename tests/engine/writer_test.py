@@ -32,6 +32,21 @@ class WriterTest(absltest.TestCase):
       self.lines(), [{'step': 1, 'x': 0.5}, {'step': 2, 'x': 1.0}]
     )
 
+  def test_rewinds_what_is_made_again_at_the_step_itself(self):
+    out = writer.Writer(self.folder)
+    for step in (1, 2):
+      out.metrics(step, {'train/x': step})
+      out.metrics(step, {'eval/y': step})
+    out.rewind(2, redo='eval/')
+    self.assertEqual(
+      self.lines(),
+      [
+        {'step': 1, 'train/x': 1},
+        {'step': 1, 'eval/y': 1},
+        {'step': 2, 'train/x': 2},
+      ],
+    )
+
   def test_what_is_not_finite_becomes_null(self):
     writer.Writer(self.folder).metrics(1, {'x': float('nan'), 'y': 'text'})
     self.assertEqual(self.lines(), [{'step': 1, 'x': None, 'y': 'text'}])
