@@ -6,8 +6,9 @@ library's idle threads must not slow the other side down.
 
 import contextlib
 import multiprocessing
+import os
 import statistics
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import tqdm
 
@@ -20,14 +21,27 @@ def _serve(make, connection) -> None:
 
 
 @contextlib.contextmanager
+def _environment(name: str, *, keep: bool):
+  value = os.environ.get(name)
+  if not keep:
+    os.environ.pop(name, None)
+  yield
+  if value is not None:
+    os.environ[name] = value
+
+
+@contextlib.contextmanager
 def sides(
   makers: Mapping[str, Callable[[], Callable[[], float]]],
+  plain: Collection[str] = (),
 ) -> Iterator[Mapping[str, Callable[[], float]]]:
   """Starts a process a side; calling a side runs it once.
 
   Args:
     makers: picklable functions; each builds and warms up one side and
       returns a function that runs it once and gives what it measured.
+    plain: sides that get malloc as the system has it, without the tunables
+      that our launchers set (launch/cli.py).
   """
   context = multiprocessing.get_context('spawn')
   started = {}
@@ -35,7 +49,8 @@ def sides(
     for name, make in makers.items():
       ours, theirs = context.Pipe()
       process = context.Process(target=_serve, args=(make, theirs), daemon=True)
-      process.start()
+      with _environment('GLIBC_TUNABLES', keep=name not in plain):
+        process.start()
       started[name] = (process, ours)
       if ours.recv() != 'ready':
         raise RuntimeError(f'side {name} did not start')
@@ -58,10 +73,12 @@ def sides(
       process.terminate()
 
 
-def medians(makers, *, repeats: int) -> dict[str, float]:
+def medians(
+  makers, *, repeats: int, plain: Collection[str] = ()
+) -> dict[str, float]:
   """Median over `repeats` rounds of what every side measures."""
   measured = {name: [] for name in makers}
-  with sides(makers) as running:
+  with sides(makers, plain) as running:
     for _ in tqdm.trange(repeats, desc='rounds', leave=False):
       for name, run in running.items():
         measured[name].append(run())

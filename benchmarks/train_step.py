@@ -6,8 +6,10 @@ Both sides train a Llama of the shape of configs/lacy/wiki.py in float32 with
 clipped AdamW on the same number of tokens, each in a process of its own,
 taking turns; medians. Ours is the whole LaCy step (selection, metrics, packed
 documents with segment masks); theirs is plain next-token training on unpacked
-records, which asks less of it. `lacy_overhead` is LaCy's step over ours with
-plain cross-entropy.
+records, which asks less of it. Each is started as its users start it: ours by
+a launcher, which asks malloc for huge pages, theirs by plain Python;
+`ratio_vs_torch_huge_pages` gives them huge pages too. `lacy_overhead` is
+LaCy's step over ours with plain cross-entropy.
 """
 
 import functools
@@ -152,10 +154,12 @@ def main() -> None:
     {
       'lacy': functools.partial(ours, 'lacy', steps),
       'torch': functools.partial(torch_side, steps),
+      'torch_huge_pages': functools.partial(torch_side, steps),
       'standard': functools.partial(ours, 'standard', steps),
       'matmul': matmul,
     },
     repeats=_REPEATS.value,
+    plain=('torch',),
   )
   from lacy import experiment
 
@@ -165,6 +169,9 @@ def main() -> None:
   floor = flops * seconds['matmul']
   out = {
     'ratio_vs_torch': seconds['torch'] / seconds['lacy'],
+    'ratio_vs_torch_huge_pages': (
+      seconds['torch_huge_pages'] / seconds['lacy']
+    ),
     'lacy_overhead': seconds['lacy'] / seconds['standard'] - 1.0,
     'tokens_per_second': tokens / seconds['lacy'],
     'tokens_per_second_standard': tokens / seconds['standard'],
