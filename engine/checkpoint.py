@@ -27,6 +27,7 @@ class Checkpoints:
   def __init__(self, workdir, *, keep: int | None = 2):
     self.folder = pathlib.Path(workdir).absolute() / FOLDER
     self.folder.mkdir(parents=True, exist_ok=True)
+    self._needed = 0
     self._manager = ocp.CheckpointManager(
       self.folder,
       item_handlers={
@@ -41,8 +42,14 @@ class Checkpoints:
   def __enter__(self) -> 'Checkpoints':
     return self
 
-  def __exit__(self, *exc_info) -> None:
-    self._manager.close()
+  def __exit__(self, kind, error, trace) -> None:
+    try:
+      self._manager.close()
+    except Exception as failure:
+      # Closing tells once more of a save that failed; the first to tell said
+      # it better.
+      if error is None:
+        raise self._told(failure) from failure
 
   def latest(self) -> int | None:
     """Newest whole step, or None."""
@@ -58,6 +65,7 @@ class Checkpoints:
     free = shutil.disk_usage(self.folder).free
     if needed > free:
       raise _full(self.folder, needed, free)
+    self._needed = needed
     try:
       self._manager.wait_until_finished()  # errors of the save before this
       self._manager.save(
@@ -69,11 +77,15 @@ class Checkpoints:
       if wait:
         self._manager.wait_until_finished()
     except Exception as error:
-      full = getattr(error, 'errno', None) in (errno.ENOSPC, errno.EFBIG)
-      if full or any(text in str(error) for text in _DISK_FULL):
-        free = shutil.disk_usage(self.folder).free
-        raise _full(self.folder, needed, free) from error
-      raise
+      raise self._told(error) from None
+
+  def _told(self, error: Exception) -> Exception:
+    """`error`, or what to tell instead where the disk is full."""
+    full = getattr(error, 'errno', None) in (errno.ENOSPC, errno.EFBIG)
+    if full or any(text in str(error) for text in _DISK_FULL):
+      free = shutil.disk_usage(self.folder).free
+      return _full(self.folder, self._needed, free)
+    return error
 
   def restore(self, step: int, abstract_state):
     """The state at `step`, laid out as `abstract_state`, and the data state.

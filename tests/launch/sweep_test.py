@@ -1,0 +1,88 @@
+"""Which runs a sweep makes, where, and in what order; none is trained."""
+
+import json
+import pathlib
+import tempfile
+from unittest import mock
+
+from absl.testing import absltest
+from ml_collections import ConfigDict
+
+from launch import setup, variants
+
+
+def config():
+  made = ConfigDict(
+    {
+      'experiment': 'lacy.experiment',
+      'a': {'rule': 'x', 'reference': ''},
+      'run': {'seed': 0},
+      'sweep': {
+        'variants': (
+          ('plain', 'a.rule=y'),
+          ('rho:low', 'a.rule=rho a.reference={plain}'),
+        ),
+        'seeds': (3, 5),
+      },
+    }
+  )
+  return made.lock()
+
+
+class SweepTest(absltest.TestCase):
+  def setUp(self):
+    super().setUp()
+    made = self.enter_context(tempfile.TemporaryDirectory())
+    self.folder = pathlib.Path(made)
+    self.runs = []
+
+  def train(self, cfg, workdir):
+    self.runs.append((pathlib.Path(workdir).name, cfg['run']['seed'], cfg['a']))
+    return {'error': cfg['run']['seed'] / 10}
+
+  def test_every_variant_at_every_seed(self):
+    with mock.patch.object(setup, 'train', self.train):
+      got = variants.sweep(config(), self.folder)
+    plain = [str(self.folder / f'plain-{seed}') for seed in (3, 5)]
+    self.assertEqual(
+      self.runs,
+      [
+        ('plain-3', 3, {'rule': 'y', 'reference': ''}),
+        ('rho-low-3', 3, {'rule': 'rho', 'reference': plain[0]}),
+        ('plain-5', 5, {'rule': 'y', 'reference': ''}),
+        ('rho-low-5', 5, {'rule': 'rho', 'reference': plain[1]}),
+      ],
+    )
+    self.assertEqual(
+      got,
+      {
+        'plain': [{'error': 0.3}, {'error': 0.5}],
+        'rho:low': [{'error': 0.3}, {'error': 0.5}],
+      },
+    )
+    self.assertEqual(
+      json.loads((self.folder / 'sweep.json').read_text()),
+      {
+        'experiment': 'lacy.experiment',
+        'variants': ['plain', 'rho:low'],
+        'seeds': [3, 5],
+      },
+    )
+
+  def test_an_interrupted_run_ends_the_sweep_with_0(self):
+    def train(cfg, workdir):
+      self.train(cfg, workdir)
+      return {'interrupted': 7}
+
+    with (
+      mock.patch.object(setup, 'train', train),
+      self.assertRaises(SystemExit) as caught,
+    ):
+      variants.sweep(config(), self.folder)
+    self.assertEqual(caught.exception.code, 0)
+    self.assertLen(self.runs, 1)
+    self.assertFalse((self.folder / 'sweep.json').exists())
+
+
+if __name__ == '__main__':
+  absltest.main()
