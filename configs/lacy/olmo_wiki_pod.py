@@ -2,7 +2,7 @@ r"""LaCy at the paper's size, for a TPU or GPU slice: 334M (default) or 1.27B.
 
 python -m launch.train --config=configs/lacy/olmo_wiki_pod.py --dry_run
 python -m launch.train --config=configs/lacy/olmo_wiki_pod.py:1b \
-  --workdir=gs://bucket/lacy_1b --distributed
+  --workdir=/shared/lacy_1b --distributed
 
 Shapes, budgets and tokens are the paper's where it gives them; optimiser and
 schedule are LMLM's recipe for the same corpus, since the paper's are unknown.

@@ -221,7 +221,8 @@ class LoopTest(RunCase):
       def append(self, row):
         super().append(row)
         if row == 4:  # step 4 is saved; 5 will fail, and 6 tell of it
-          while not (folder / checkpoint.FOLDER / '4').exists():
+          saved, end = folder / checkpoint.FOLDER / '4', time.monotonic() + 60
+          while not saved.exists() and time.monotonic() < end:
             time.sleep(0.01)
           limit = (200_000, unlimited[1])  # half of one array
           resource.setrlimit(resource.RLIMIT_FSIZE, limit)
