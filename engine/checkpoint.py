@@ -24,19 +24,21 @@ _SLACK = 1 << 20
 class Checkpoints:
   """The checkpoints of one workdir; use as a context manager."""
 
-  def __init__(self, workdir, *, keep: int | None = 2):
+  def __init__(self, workdir, *, keep: int | None = 2, clean: bool = False):
     self.folder = pathlib.Path(workdir).absolute() / FOLDER
     self.folder.mkdir(parents=True, exist_ok=True)
     self._needed = 0
+    # Not Orbax's own cleaning: that runs beside the first saves.
+    if clean and jax.process_index() == 0:
+      for cut_short in self.folder.glob('*.orbax-checkpoint-tmp*'):
+        shutil.rmtree(cut_short, ignore_errors=True)
     self._manager = ocp.CheckpointManager(
       self.folder,
       item_handlers={
         'state': ocp.StandardCheckpointHandler(),
         'data': ocp.JsonCheckpointHandler(),
       },
-      options=ocp.CheckpointManagerOptions(
-        max_to_keep=keep, cleanup_tmp_directories=True
-      ),
+      options=ocp.CheckpointManagerOptions(max_to_keep=keep),
     )
 
   def __enter__(self) -> 'Checkpoints':

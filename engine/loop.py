@@ -166,7 +166,9 @@ def run(
   mesh = mesh_lib.make(mesh_config or mesh_lib.MeshConfig())
   with (
     mesh_lib.use(mesh),
-    checkpoint.Checkpoints(workdir, keep=config.keep) as checkpoints,
+    checkpoint.Checkpoints(
+      workdir, keep=config.keep, clean=True
+    ) as checkpoints,
     _Terminated().watch() as terminated,
   ):
     root = jax.random.key(config.seed)
