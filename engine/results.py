@@ -5,6 +5,7 @@ import importlib.metadata
 import os
 import pathlib
 import platform
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,7 +36,10 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> str:
-  """Processor model and cores; never a host's name."""
+  """Processor model and cores, and accelerators that this program used.
+
+  Never a host's name.
+  """
   model = platform.machine()
   info = pathlib.Path('/proc/cpuinfo')
   if info.exists():
@@ -43,7 +47,12 @@ def machine() -> str:
       if line.startswith('model name'):
         model = line.partition(':')[2].strip()
         break
-  return f'{model}, {os.cpu_count()} cores'
+  model = f'{model}, {os.cpu_count()} cores'
+  jax = sys.modules.get('jax')  # nothing is started only to be described
+  devices = jax.devices() if jax else []
+  if devices and devices[0].platform != 'cpu':
+    model += f', {len(devices)} {devices[0].device_kind}'
+  return model
 
 
 def write(

@@ -12,6 +12,7 @@ Parts of an interrupted call wait in .facts-<rule>/ and are used by the next.
 import functools
 import hashlib
 import importlib.metadata
+import itertools
 import json
 import multiprocessing
 import os
@@ -36,6 +37,8 @@ PART = 256
 BATCH = 64
 # Below this many documents starting processes costs more than it saves.
 ALONE = 300
+# Seconds without a finished part before looking whether all workers live.
+WATCH = 10.0
 
 _NEEDLESS = {
   'ner_first': ['tagger', 'parser', 'attribute_ruler', 'lemmatizer', 'senter'],
@@ -55,11 +58,15 @@ def load_spacy(rule: str):
   try:
     import spacy
   except ModuleNotFoundError as error:
-    raise ValueError(
-      f"data.fact_rule={rule} needs spaCy; pip install 'socratic[annotate]' "
-      'or use --config.data.fact_rule=caps_digits'
-    ) from error
+    raise _without_spacy(rule) from error
   return spacy.load(assets.fetch('spacy_en'), exclude=_NEEDLESS[rule])
+
+
+def _without_spacy(rule: str) -> ValueError:
+  return ValueError(
+    f"data.fact_rule={rule} needs spaCy; pip install 'socratic[annotate]' "
+    'or use --config.data.fact_rule=caps_digits'
+  )
 
 
 def _check(rule: str) -> None:
@@ -123,42 +130,56 @@ def mark(
 class _Work:
   """What a worker keeps between parts."""
 
-  tokenizer = None
-  rule = ''
-  nlp = None
+  load = None
 
 
 def _start(tokenizer_json: str, rule: str) -> None:
-  _Work.tokenizer = tokenizer_lib.Tokenizer.from_json(tokenizer_json)
-  _Work.rule = rule
-  _Work.nlp = None if rule == 'caps_digits' else load_spacy(rule)
+  """Loads with the first part: a pool replaces for ever who fails here."""
+
+  @functools.cache
+  def load():
+    tokenizer = tokenizer_lib.Tokenizer.from_json(tokenizer_json)
+    return tokenizer, rule, None if rule == 'caps_digits' else load_spacy(rule)
+
+  _Work.load = load
 
 
 def _part(job) -> int:
   """Annotates one part and writes its mask; returns its documents."""
-  path, texts, tokens = job
+  path, texts, tokens, starts = job
   out = np.zeros(len(tokens), bool)
-  place = 0
-  for ids, mask in mark(_Work.tokenizer, texts, _Work.rule, _Work.nlp):
-    end = place + 1 + len(ids)
-    if not np.array_equal(tokens[place + 1 : end], ids):
-      raise ValueError(
-        f'a document of {path.parent.parent} is stored with other tokens than '
-        'the tokenizer gives; remove that folder and prepare the corpus again'
-      )
-    out[place + 1 : end] = mask
-    place = end + 1
+  tokenizer, rule, nlp = _Work.load()
+  marked = mark(tokenizer, texts, rule, nlp)
+  for (ids, mask), begin, end in zip(marked, starts, starts[1:], strict=False):
+    check_tokens(tokens[begin:end], ids, path.parent.parent)
+    out[begin + 1 : end - 1] = mask
   temporary = path.with_name(f'.{uuid.uuid4().hex}.npy')
   np.save(temporary, np.packbits(out))
   os.replace(temporary, path)
   return len(texts)
 
 
+def check_tokens(stored: np.ndarray, ids: list[int], folder) -> None:
+  """A document's tokens are <bos>, the ids of its text, <eos>.
+
+  Raises:
+    ValueError: they are others; names `folder`, where they are stored.
+  """
+  if not np.array_equal(stored[1:-1], ids):
+    raise ValueError(
+      f'a document of {folder} is stored with other tokens than the tokenizer '
+      'gives; remove that folder and prepare the corpus again'
+    )
+
+
 def _provenance(split, tokenizer, rule: str) -> dict[str, str]:
   """All that the mask depends on."""
   made = {'rule': rule, 'tokenizer': tokenizer.fingerprint}
   if rule != 'caps_digits':
-    made['spacy'] = importlib.metadata.version('spacy')
+    try:
+      made['spacy'] = importlib.metadata.version('spacy')
+    except importlib.metadata.PackageNotFoundError as error:
+      raise _without_spacy(rule) from error
     made['model'] = json.dumps(assets.identity('spacy_en'))
   digest = hashlib.sha256(np.ascontiguousarray(split.tokens))
   digest.update(np.ascontiguousarray(split.starts))
@@ -171,15 +192,19 @@ def _paths(split, rule: str) -> tuple[pathlib.Path, pathlib.Path]:
   return folder / f'facts-{rule}.bits', folder / f'facts-{rule}.json'
 
 
+def _stored(split, rule: str) -> bool:
+  return all(path.exists() for path in _paths(split, rule))
+
+
 def load(split, tokenizer, rule: str) -> np.ndarray:
   """The stored mask, bool [tokens].
 
   Raises:
     FileNotFoundError: none stored.
-    ValueError: it was made with something else; says with what.
+    ValueError: it was made with something else, says with what; no spaCy.
   """
   bits, manifest = _paths(split, rule)
-  if not manifest.exists():
+  if not _stored(split, rule):
     raise FileNotFoundError(f'no fact mask of rule {rule} in {split.folder}')
   stored = json.loads(manifest.read_text())['made_with']
   wanted = _provenance(split, tokenizer, rule)
@@ -224,13 +249,14 @@ def annotate(
 
   Raises:
     ValueError: unknown rule, no spaCy, or a stale mask or split.
+    ChildProcessError: a worker was killed.
   """
   _check(rule)
-  bits, manifest = _paths(split, rule)
-  if not manifest.exists():
+  if not _stored(split, rule):
     # On a shared disk one process makes it, the others wait and load.
+    bits, _ = _paths(split, rule)
     with filelock.FileLock(bits.with_name(f'.{bits.name}.lock')):
-      if not manifest.exists():
+      if not _stored(split, rule):
         _annotate(split, tokenizer, rule, workers, progress)
   return load(split, tokenizer, rule)
 
@@ -243,9 +269,10 @@ def _annotate(split, tokenizer, rule, workers, progress) -> None:
   parts_folder = pathlib.Path(split.folder) / f'.facts-{rule}-{digest}'
   parts_folder.mkdir(exist_ok=True)
   count = len(split.starts) - 1
+  bounds = [*range(0, count, PART), count]
   parts = [
-    (parts_folder / f'{begin}.npy', begin, min(begin + PART, count))
-    for begin in range(0, count, PART)
+    (parts_folder / f'{begin}-{end}.npy', begin, end)
+    for begin, end in itertools.pairwise(bounds)
   ]
   _make(split, tokenizer, rule, parts, workers, progress)
   mask = np.concatenate(
@@ -275,8 +302,9 @@ def _make(split, tokenizer, rule, parts, workers, progress) -> None:
   def jobs():
     for path, begin, end in left:
       texts = [doc['text'] for doc in split.docs[begin:end]]
-      tokens = np.asarray(split.tokens[split.starts[begin] : split.starts[end]])
-      yield path, texts, tokens
+      starts = split.starts[begin : end + 1]
+      tokens = np.asarray(split.tokens[starts[0] : starts[-1]])
+      yield path, texts, tokens, starts - starts[0]
 
   documents = sum(end - begin for _, begin, end in left)
   workers = min(workers or os.cpu_count() or 1, len(left))
@@ -292,15 +320,31 @@ def _make(split, tokenizer, rule, parts, workers, progress) -> None:
       for job in jobs():
         bar.update(_part(job))
       return
-    if rule != 'caps_digits':
-      assets.fetch('spacy_en')  # once, before many want it
+    assets.fetch('spacy_en')  # once, before many want it
     start = functools.partial(_start, tokenizer.to_json(), rule)
+    others = set(multiprocessing.active_children())
     with (
       _without_main(),
       multiprocessing.get_context('spawn').Pool(workers, start) as pool,
     ):
-      for done in pool.imap_unordered(_part, jobs()):
+      started = set(multiprocessing.active_children()) - others
+      for done in _watch(pool.imap_unordered(_part, jobs()), started):
         bar.update(done)
+
+
+def _watch(results, started: set) -> Iterator:
+  """The results; a pool waits for ever for the part of a killed worker."""
+  while True:
+    try:
+      yield results.next(timeout=WATCH)
+    except StopIteration:
+      return
+    except multiprocessing.TimeoutError as error:
+      if not started <= set(multiprocessing.active_children()):
+        raise ChildProcessError(
+          'every worker must live until the end, but one was killed (out of '
+          'memory?); start again, what is done is kept'
+        ) from error
 
 
 class _without_main:
@@ -318,59 +362,3 @@ class _without_main:
     self._main.__spec__ = self._spec
     if self._file is not None:
       self._main.__file__ = self._file
-
-
-def judge_mask(
-  path, split, tokenizer: tokenizer_lib.Tokenizer
-) -> tuple[np.ndarray, float]:
-  """A mask from somebody else's annotation, for rule `judge`.
-
-  Args:
-    path: JSON lines, one object a document: {"title": ..., "values": [...]}
-      with strings to find in the text, or "spans": [[start, end], ...].
-    split: a corpora.prepare.Split; documents are found by title.
-    tokenizer: the split's.
-
-  Returns:
-    bool [tokens], and the share of values that stand nowhere in their text
-    (those are dropped).
-
-  Raises:
-    ValueError: a malformed line, named by file and number.
-  """
-  marks: dict[str, list] = {}
-  with open(path, encoding='utf-8') as file:
-    for number, line in enumerate(file, 1):
-      try:
-        entry = json.loads(line)
-        found = entry.get('spans', entry.get('values'))
-        if not isinstance(found, list):
-          raise KeyError('values')
-        marks[entry['title']] = found
-      except (ValueError, KeyError, AttributeError) as error:
-        raise ValueError(
-          f'{path}:{number}: expected an object with "title" and "values" or '
-          f'"spans", came {line.strip()[:60]!r}'
-        ) from error
-  mask = np.zeros(len(split.tokens), bool)
-  values = lost = 0
-  for number, doc in enumerate(split.docs):
-    found = marks.get(doc.get('title'))
-    if not found:
-      continue
-    text = doc['text']
-    where = []
-    for value in found:
-      values += 1
-      start = text.find(value) if isinstance(value, str) else value[0]
-      end = start + len(value) if isinstance(value, str) else value[1]
-      if start < 0 or not 0 <= start < end <= len(text):
-        lost += 1
-      else:
-        where.append((start, end))
-    _, offsets = tokenizer.encode_with_offsets(text)
-    begin = split.starts[number] + 1
-    mask[begin : begin + len(offsets)] = facts.token_mask(
-      offsets, where, len(text)
-    )
-  return mask, lost / max(values, 1)

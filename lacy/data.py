@@ -16,7 +16,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float
 
 from corpora import bios, packing, pipeline, prepare
-from lacy import annotate
+from lacy import annotate, judge
 
 
 class FactBatch(struct.PyTreeNode):
@@ -95,7 +95,7 @@ class Corpus:
         '--config.data.judge_mask to a JSON lines file'
       )
     split, tokenizer = self.prepared.split('train'), self.prepared.tokenizer
-    mask, _ = annotate.judge_mask(self.config.judge_mask, split, tokenizer)
+    mask, _ = judge.mask_of(self.config.judge_mask, split, tokenizer)
     c = self.config
     records = packing.records(split, c.context, tokenizer.pad_id)
     return packing.pack(records.plan, mask, False)

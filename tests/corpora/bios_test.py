@@ -1,6 +1,7 @@
 """Biographies read back word by word."""
 
 import collections
+import dataclasses
 
 import numpy as np
 from absl.testing import absltest, parameterized
@@ -88,6 +89,18 @@ class BiosTest(parameterized.TestCase):
       bios.BiosConfig(entities=60, documents=900, seed=1), 'train'
     )
     self.assertFalse(np.array_equal(one.tokens, other.tokens))
+
+  def test_seeds_and_splits_draw_other_documents(self):
+    # Where documents begin tells the templates, whoever they are about.
+    config = bios.BiosConfig(entities=60, documents=300, test_documents=300)
+    drawn = {
+      (seed, split): tuple(
+        bios.write(dataclasses.replace(config, seed=seed), split).starts
+      )
+      for seed in (0, 1)
+      for split in ('train', 'validation', 'test')
+    }
+    self.assertLen(set(drawn.values()), 6)
 
   def test_specials_are_the_last_ids(self):
     self.assertEqual(tuple(VOCABULARY.words[-5:]), bios.SPECIALS)

@@ -3,7 +3,9 @@
 import json
 import pathlib
 import tempfile
+from unittest import mock
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest
@@ -112,7 +114,12 @@ class ResultsTest(absltest.TestCase):
     self.assertEqual((got['seconds'], got['seeds']), (1.3, [0, 1]))
     self.assertIn('jax', got['versions'])
     self.assertRegex(got['date'], r'\d{4}-\d\d-\d\d')
-    self.assertIn('cores', got['machine'])
+    self.assertRegex(got['machine'], r'\d+ cores$')
+
+  def test_names_the_accelerators(self):
+    device = mock.Mock(platform='tpu', device_kind='TPU v5e')
+    with mock.patch.object(jax, 'devices', return_value=[device] * 4):
+      self.assertRegex(results.machine(), r' cores, 4 TPU v5e$')
 
 
 if __name__ == '__main__':

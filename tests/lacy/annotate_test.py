@@ -1,14 +1,19 @@
 """Masks on disk: aligned, resumable, the same on one core and on many."""
 
+import importlib.metadata
 import json
+import os
 import pathlib
+import signal
 import tempfile
+import types
 from typing import NamedTuple
 from unittest import mock
 
 import numpy as np
 from absl.testing import absltest, parameterized
 
+from corpora import packing
 from lacy import annotate
 from lm import tokenizer as tokenizer_lib
 
@@ -18,6 +23,25 @@ TEXTS = [
   'nothing here',
   'Paris is the capital of France, and Paris is large.',
 ]
+
+
+def _killed(job):
+  """In place of annotate._part: what happens when memory runs out."""
+  del job
+  os.kill(os.getpid(), signal.SIGKILL)
+
+
+class _Word(str):
+  """A token of a document parsed by hand."""
+
+  def __new__(cls, text, *, idx, pos_):
+    word = super().__new__(cls, text)
+    word.idx, word.pos_ = idx, pos_
+    return word
+
+
+class _Parsed(list):
+  """In place of a spaCy Doc."""
 
 
 class Split(NamedTuple):
@@ -101,13 +125,39 @@ class AnnotateTest(AnnotatedCase):
     with self.assertRaisesRegex(ValueError, r'must have \d+ bytes'):
       self.annotate(split)
 
+  @parameterized.parameters('bits', 'json')
+  def test_is_made_again_when_removed(self, suffix):
+    split = self.split()
+    want = self.annotate(split)
+    (split.folder / f'facts-caps_digits.{suffix}').unlink()
+    with self.assertRaisesRegex(FileNotFoundError, 'no fact mask'):
+      annotate.load(split, self.tokenizer, 'caps_digits')
+    np.testing.assert_array_equal(self.annotate(split), want)
+
+  @parameterized.parameters(0, 3)
+  def test_a_text_cut_after_preparing_is_refused(self, number):
+    split = self.split()
+    whole = split.docs[number]
+    split.docs[number] = {**whole, 'text': whole['text'][:9]}
+    with self.assertRaisesRegex(ValueError, 'other tokens'):
+      self.annotate(split)
+
+  def test_o6_two_copies_packed_in_one_record_are_flagged_the_same(self):
+    split = self.split([TEXTS[0]] * 2)
+    plan = packing.plan(np.diff(split.starts), len(split.tokens))
+    self.assertEqual(plan.num_records, 1)
+    (record,) = packing.pack(plan, self.annotate(split), False)
+    one, two = np.split(record, 2)
+    np.testing.assert_array_equal(one, two)
+    self.assertTrue(one.any())
+
   def test_tokens_of_another_tokenizer_are_refused(self):
     other = tokenizer_lib.Tokenizer.train(['zzz'], vocab_size=280)
     with self.assertRaisesRegex(ValueError, 'other tokens'):
       self.annotate(self.split(tokenizer=other))
 
   def test_goes_on_where_it_was_interrupted(self):
-    texts = TEXTS * 3
+    texts = [*TEXTS, *TEXTS[::-1], *TEXTS[2:], *TEXTS[:2]]
     want = self.annotate(self.split(texts))
     split = self.split(texts)
     real, done = annotate._part, []
@@ -128,6 +178,55 @@ class AnnotateTest(AnnotatedCase):
       with mock.patch.object(annotate, '_part', side_effect=real) as part:
         np.testing.assert_array_equal(self.annotate(split), want)
       self.assertEqual(part.call_count, 1)
+
+  def test_parts_of_another_size_are_not_mixed_in(self):
+    texts = TEXTS * 3
+    want = self.annotate(self.split(texts))
+    split = self.split(texts)
+    with (
+      mock.patch.object(annotate, 'PART', 4),
+      mock.patch.object(annotate.shutil, 'rmtree'),
+    ):
+      self.annotate(split)
+    (split.folder / 'facts-caps_digits.json').unlink()
+    with mock.patch.object(annotate, 'PART', 8):
+      np.testing.assert_array_equal(self.annotate(split), want)
+
+  def test_rules_on_a_document_parsed_by_hand(self):
+    text = 'Marie Curie met the famous Curie in Paris. Paris saw a duke.'
+    tags = 'PROPN PROPN VERB DET ADJ PROPN ADP PROPN PUNCT PROPN VERB DET NOUN '
+    tags += 'PUNCT'
+    words, place = [], 0
+    for word, tag in zip(
+      text.replace('.', ' .').split(), tags.split(), strict=True
+    ):
+      place = text.index(word, place)
+      words.append(_Word(word, idx=place, pos_=tag))
+      place += len(word)
+
+    def span(start, end):
+      last = words[end - 1]
+      return types.SimpleNamespace(
+        start=start,
+        end=end,
+        start_char=words[start].idx,
+        end_char=last.idx + len(last),
+      )
+
+    doc = _Parsed(words)
+    doc.text = text
+    doc.ents = [span(0, 2), span(5, 6), span(7, 8), span(9, 10)]
+    doc.noun_chunks = [span(0, 2), span(3, 6), span(7, 8), span(11, 13)]
+
+    def found(rule):
+      return [text[a:b] for a, b in annotate.spans_of(doc, rule)]
+
+    # A: 'Curie' alone is a new surface, the second Paris is none.
+    self.assertEqual(found('ner_first'), ['Marie Curie', 'Curie', 'Paris'])
+    # D: 'famous' from the chunk around Curie, no 'the', each word once; 'a
+    # duke' has no entity.
+    want = ['Marie', 'Curie', 'famous', 'Paris']
+    self.assertEqual(found('ner_chunk_first'), want)
 
   @parameterized.parameters('ner_first', 'ner_chunk_first')
   def test_spacy_rules_find_the_obvious(self, rule):
@@ -150,6 +249,28 @@ class AnnotateTest(AnnotatedCase):
       got = self.annotate(split, rule='ner_first', workers=2)
     np.testing.assert_array_equal(got, want)
 
+  def test_a_killed_worker_is_noticed(self):
+    split = self.split(TEXTS * 6)
+    with (
+      mock.patch.object(annotate, 'PART', 8),
+      mock.patch.object(annotate, 'ALONE', 0),
+      mock.patch.object(annotate, 'WATCH', 0.5),
+      mock.patch.object(annotate, '_part', _killed),
+      self.assertRaisesRegex(ChildProcessError, 'one was killed'),
+    ):
+      self.annotate(split, rule='ner_first', workers=2)
+
+  def test_what_a_worker_cannot_load_is_told(self):
+    # A pool would replace a worker whose initializer fails, again and again.
+    with (
+      mock.patch.object(annotate, 'ALONE', 0),
+      mock.patch.object(annotate, 'PART', 8),
+      mock.patch.object(annotate, '_provenance', return_value={}),
+      mock.patch.object(self.tokenizer, 'to_json', return_value='nonsense'),
+      self.assertRaisesRegex(ValueError, 'tokenizer'),
+    ):
+      self.annotate(self.split(TEXTS * 6), rule='ner_first', workers=2)
+
   def test_unknown_rule(self):
     with self.assertRaisesRegex(ValueError, 'data.fact_rule must be one of'):
       self.annotate(self.split(), rule='nouns')
@@ -161,32 +282,13 @@ class AnnotateTest(AnnotatedCase):
     ):
       annotate.load_spacy('ner_first')
 
-
-class JudgeMaskTest(AnnotatedCase):
-  def judge(self, split, *lines):
-    path = (
-      pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
-      / 'judge.jsonl'
-    )
-    path.write_text('\n'.join(lines) + '\n')
-    return annotate.judge_mask(path, split, self.tokenizer)
-
-  def test_marks_values_and_spans_and_counts_the_lost(self):
-    split = self.split()
-    mask, lost = self.judge(
-      split,
-      json.dumps({'title': 'title 0', 'values': ['Warsaw', '1891', '1892']}),
-      json.dumps({'title': 'title 1', 'spans': [[0, 4]]}),
-    )
-    got = [''.join(self.flagged(split, mask, i)) for i in range(4)]
-    self.assertEqual(got, ['Warsaw1891', 'Earl', '', ''])
-    self.assertAlmostEqual(lost, 1 / 4)
-
-  @parameterized.parameters('{"title": "x"}', 'nonsense', '[1]')
-  def test_a_malformed_line_is_named(self, line):
-    good = json.dumps({'title': 'title 0', 'values': []})
-    with self.assertRaisesRegex(ValueError, r'judge.jsonl:2: expected'):
-      self.judge(self.split(), good, line)
+  def test_a_mask_without_spacy_names_the_extra_too(self):
+    missing = importlib.metadata.PackageNotFoundError('spacy')
+    with (
+      mock.patch.object(importlib.metadata, 'version', side_effect=missing),
+      self.assertRaisesRegex(ValueError, r'socratic\[annotate\]'),
+    ):
+      self.annotate(self.split(), rule='ner_first')
 
 
 if __name__ == '__main__':

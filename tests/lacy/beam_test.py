@@ -4,7 +4,7 @@ import pathlib
 import tempfile
 
 import numpy as np
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 
 from lacy import annotate
 from lm import tokenizer as tokenizer_lib
@@ -18,8 +18,9 @@ except ModuleNotFoundError:
 
 
 @absltest.skipIf(beam is None, 'needs the [beam] extra')
-class AnnotateDoFnTest(absltest.TestCase):
-  def test_equals_annotate(self):
+class AnnotateDoFnTest(parameterized.TestCase):
+  @parameterized.parameters('caps_digits', 'ner_first')
+  def test_equals_annotate(self, rule):
     from lacy import beam as lacy_beam
 
     texts = annotate_test.TEXTS
@@ -34,9 +35,7 @@ class AnnotateDoFnTest(absltest.TestCase):
       np.cumsum([0, *map(len, ids)]),
       pathlib.Path(self.enter_context(tempfile.TemporaryDirectory())),
     )
-    mask = annotate.annotate(
-      split, tokenizer, rule='caps_digits', progress=False
-    )
+    mask = annotate.annotate(split, tokenizer, rule=rule, progress=False)
     want = [
       (doc['title'], list(map(int, tokens)), np.packbits(facts).tobytes())
       for doc, tokens, facts in zip(
@@ -50,7 +49,7 @@ class AnnotateDoFnTest(absltest.TestCase):
       made = (
         pipeline
         | beam.Create(docs)
-        | beam.ParDo(lacy_beam.AnnotateDoFn(tokenizer, 'caps_digits'))
+        | beam.ParDo(lacy_beam.AnnotateDoFn(tokenizer, rule))
         | beam.Map(lambda d: (d['title'], list(d['tokens']), d['facts']))
       )
       util.assert_that(made, util.equal_to(want))

@@ -48,6 +48,11 @@ class CapsDigitsTest(absltest.TestCase):
     got = [text[a:b] for a, b in facts.caps_digits(text)]
     self.assertEqual(got, ['\u00c9mile Zola', text[12:18], '3.14'])
 
+  def test_numbers_of_a_name_are_part_of_it(self):
+    text = 'Apollo-11 left on 16 July 1969'
+    got = [text[a:b] for a, b in facts.caps_digits(text)]
+    self.assertEqual(got, ['Apollo-11', '16', 'July', '1969'])
+
 
 class TokenMaskTest(absltest.TestCase):
   def test_o7_character_offsets(self):
