@@ -6,12 +6,13 @@ is set aside (LaCy's <CALL>), the logit of that column. `vocab_stats` computes
 them, and their gradients, in blocks of the vocabulary; a loss is then a few
 lines of ordinary differentiable code on [B, T] arrays.
 
-Shapes: B sequences, T positions, V vocabulary, D width; a block has C columns
-and there are n of them.
+Shapes: B sequences, T positions, R = B T rows, V vocabulary, D width; a block
+has C columns and there are n of them.
 """
 
 import functools
 
+import einops
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -21,6 +22,9 @@ from lm import ops
 
 # Columns a block. With 4,096 positions a block of logits is 16 MB in float32.
 BLOCK = 1024
+# Bytes of logits that may wait for the backward pass instead of being made
+# again: a fifth of the step of a small model, nothing at the size of a pod's.
+KEEP = 64 * 2**20
 
 
 class VocabStats(struct.PyTreeNode):
@@ -36,7 +40,7 @@ class VocabStats(struct.PyTreeNode):
 
 
 def _blocks(table_VD, excluded, block):
-  """Table as [n, C, D], column ids [n, C] and additive bias [n, C].
+  """Table as [C, n, D], column ids [C, n] and additive bias [C, n].
 
   Block j holds the rows j, n + j, 2n + j, ...: each block then spans every
   shard of a table whose rows are sharded, and no block has to be gathered.
@@ -45,82 +49,105 @@ def _blocks(table_VD, excluded, block):
   count = -(-size // block)
   columns = -(-size // count)
   padded = jnp.pad(table_VD, ((0, columns * count - size), (0, 0)))
-  ids_nC = jnp.arange(columns * count).reshape(columns, count).T
-  hidden_columns = ids_nC >= size
+  ids_Cn = jnp.arange(columns * count).reshape(columns, count)
+  hidden_columns = ids_Cn >= size
   if excluded is not None:
-    hidden_columns |= ids_nC == excluded
-  bias_nC = jnp.where(hidden_columns, ops.NEVER, 0.0)
-  table_nCD = padded.reshape(columns, count, -1).swapaxes(0, 1)
-  return table_nCD, ids_nC, bias_nC
+    hidden_columns |= ids_Cn == excluded
+  bias_Cn = jnp.where(hidden_columns, ops.NEVER, 0.0)
+  return padded.reshape(columns, count, -1), ids_Cn, bias_Cn
 
 
-def _logits(hidden_BTD, table_CD, bias_C):
+def _apart(blocks, kept):
+  """Blocks [C, n, ...] as one of C kept columns, and n - kept to scan over."""
+  head = [x[:, :kept].reshape(-1, *x.shape[2:]) for x in blocks]
+  return head, [x[:, kept:].swapaxes(0, 1) for x in blocks]
+
+
+def _logits(hidden, table_CD, bias_C):
   z = jnp.einsum(
-    'btd,cd->btc',
-    hidden_BTD,
+    '...d,cd->...c',
+    hidden,
     table_CD,
     preferred_element_type=jnp.float32,
   )
   return z + bias_C
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _stats(hidden, table, targets, excluded, block):
-  return _stats_fwd(hidden, table, targets, excluded, block)[0]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
+def _stats(hidden, table, targets, excluded, block, keep):
+  return _stats_fwd(hidden, table, targets, excluded, block, keep)[0]
 
 
-def _stats_fwd(hidden, table, targets, excluded, block):
-  table_nCD, _, bias_nC = _blocks(table, excluded, block)
+def _stats_fwd(hidden, table, targets, excluded, block, keep):
+  blocks_CnD, _, bias_Cn = _blocks(table, excluded, block)
+  rows = hidden.shape[:1]
+  columns, count = bias_Cn.shape
+  # The last block is always made again: never are all logits alive.
+  kept = min(keep // (4 * rows[0] * columns), count - 1)
+  head, rest = _apart((blocks_CnD, bias_Cn), kept)
 
-  def body(carry, xs):
+  def add(carry, z):
     high, total = carry
-    z = _logits(hidden, *xs)
     new = jnp.maximum(high, z.max(-1))
     total = total * jnp.exp(high - new) + jnp.exp(z - new[..., None]).sum(-1)
-    return (new, total), None
+    return new, total
 
-  shape = hidden.shape[:2]
-  start = (jnp.full(shape, ops.NEVER), jnp.zeros(shape))
-  (high, total), _ = jax.lax.scan(body, start, (table_nCD, bias_nC))
+  def body(carry, xs):
+    return add(carry, _logits(hidden, *xs)), None
+
+  carry, saved = (jnp.full(rows, ops.NEVER), jnp.zeros(rows)), None
+  if kept:
+    saved = _logits(hidden, *head)
+    carry = add(carry, saved)
+  (high, total), _ = jax.lax.scan(body, carry, rest)
   wide = hidden.astype(jnp.float32)
   target = jnp.sum(wide * table[targets].astype(jnp.float32), -1)
   if excluded is None:
-    apart = jnp.full(shape, ops.NEVER)
+    apart = jnp.full(rows, ops.NEVER)
   else:
     apart = wide @ table[excluded].astype(jnp.float32)
   lse = high + jnp.log(total)
-  return (lse, target, apart), (hidden, table, targets, lse)
+  return (lse, target, apart), (hidden, table, targets, lse, saved)
 
 
-def _stats_bwd(excluded, block, saved, cotangents):
-  hidden, table, targets, lse = saved
+def _stats_bwd(excluded, block, keep, residuals, cotangents):
+  del keep
+  hidden, table, targets, lse, saved = residuals
   g_lse, g_target, g_apart = cotangents
-  table_nCD, ids_nC, bias_nC = _blocks(table, excluded, block)
+  blocks = _blocks(table, excluded, block)
+  columns, count = blocks[1].shape
+  kept = 0 if saved is None else saved.shape[-1] // columns
+  head, rest = _apart(blocks, kept)
 
-  def body(g_hidden, xs):
-    table_CD, ids_C, bias_C = xs
-    z = _logits(hidden, table_CD, bias_C)
+  def grads(g_hidden, z, table_CD, ids_C):
     dz = jnp.exp(z - lse[..., None]) * g_lse[..., None]
     # The one-hot rides along in this pass; a scatter afterwards is slower.
     hit = targets[..., None] == ids_C
     dz = (dz + jnp.where(hit, g_target[..., None], 0.0)).astype(hidden.dtype)
     g_hidden += jnp.einsum(
-      'btc,cd->btd', dz, table_CD, preferred_element_type=jnp.float32
+      'rc,cd->rd', dz, table_CD, preferred_element_type=jnp.float32
     )
     g_table = jnp.einsum(
-      'btd,btc->dc', hidden, dz, preferred_element_type=jnp.float32
+      'rd,rc->dc', hidden, dz, preferred_element_type=jnp.float32
     )
     return g_hidden, g_table
 
-  g_hidden, g_table = jax.lax.scan(
-    body, jnp.zeros(hidden.shape, jnp.float32), (table_nCD, ids_nC, bias_nC)
-  )
-  g_table = jnp.einsum('ndc->cnd', g_table).reshape(-1, table.shape[1])
-  g_table = g_table[: table.shape[0]]
+  def body(g_hidden, xs):
+    table_CD, ids_C, bias_C = xs
+    return grads(g_hidden, _logits(hidden, table_CD, bias_C), table_CD, ids_C)
+
+  g_hidden, g_head = jnp.zeros(hidden.shape, jnp.float32), []
+  if kept:
+    g_hidden, g = grads(g_hidden, saved, *head[:2])
+    g_head = [einops.rearrange(g, 'd (c n) -> c n d', n=kept)]
+  g_hidden, g_rest = jax.lax.scan(body, g_hidden, rest)
+  g_rest = einops.rearrange(g_rest, 'n d c -> c n d')
+  g_blocks = jnp.concatenate([*g_head, g_rest], axis=1)
+  g_table = g_blocks.reshape(columns * count, -1)[: table.shape[0]]
   if excluded is not None:
     row = table[excluded].astype(jnp.float32)
     g_hidden += g_apart[..., None] * row
-    g_row = jnp.einsum('bt,btd->d', g_apart, hidden.astype(jnp.float32))
+    g_row = g_apart @ hidden.astype(jnp.float32)
     g_table = g_table.at[excluded].add(g_row)
   return g_hidden.astype(hidden.dtype), g_table.astype(table.dtype), None
 
@@ -135,11 +162,12 @@ def vocab_stats(
   *,
   excluded: int | None = None,
   block: int = BLOCK,
+  keep: int = KEEP,
 ) -> VocabStats:
   """What losses need of z = hidden @ table.T, differentiable in both.
 
-  Costs four matmuls of B T V D (one forward, three backward: the logits are
-  made again) and holds one [B, T, C] block at a time.
+  Costs one matmul of B T V D forward and two backward, and a third there for
+  the columns whose logits are made again: those that `keep` does not hold.
 
   Args:
     hidden: last hidden states, any float dtype; sums are float32.
@@ -147,11 +175,16 @@ def vocab_stats(
     targets: ids aligned with `hidden`; must lie in [0, V).
     excluded: a column kept out of `lse` and reported by itself.
     block: columns a block, about.
+    keep: bytes of logits that may wait for the backward pass (there, their
+      gradient takes as many again). The last block never does, so that the
+      logits are never all alive.
   """
-  lse, target, apart = _stats(
-    hidden, table.astype(hidden.dtype), targets, excluded, block
+  # Rows: a block of logits and its gradient then share one buffer.
+  rows = einops.rearrange(hidden, 'b t d -> (b t) d')
+  stats = _stats(
+    rows, table.astype(hidden.dtype), targets.ravel(), excluded, block, keep
   )
-  return VocabStats(lse=lse, target=target, excluded=apart)
+  return VocabStats(*(x.reshape(targets.shape) for x in stats))
 
 
 def vocab_top(
@@ -165,9 +198,7 @@ def vocab_top(
 
   Equal logits go to the lowest id, as in `argmax`.
   """
-  table_nCD, ids_nC, bias_nC = _blocks(
-    table.astype(hidden.dtype), excluded, block
-  )
+  blocks = _blocks(table.astype(hidden.dtype), excluded, block)
 
   def body(carry, xs):
     high, best = carry
@@ -180,4 +211,4 @@ def vocab_top(
 
   shape = hidden.shape[:2]
   start = (jnp.full(shape, 2 * ops.NEVER), jnp.zeros(shape, jnp.int32))
-  return jax.lax.scan(body, start, (table_nCD, ids_nC, bias_nC))[0]
+  return jax.lax.scan(body, start, _apart(blocks, 0)[1])[0]

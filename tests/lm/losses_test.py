@@ -27,14 +27,17 @@ def full(hidden, table, targets, excluded):
 
 
 class VocabStatsTest(parameterized.TestCase):
-  @parameterized.product(block=(4, 7, 23, 100), excluded=(None, 0, 22))
-  def test_values_and_gradients_equal_full_logits(self, block, excluded):
+  # 160 bytes are one block of 4 columns, 640 four of the six.
+  @parameterized.product(
+    block=(4, 7, 23, 100), excluded=(None, 0, 22), keep=(0, 160, 640, 10**6)
+  )
+  def test_values_and_gradients_equal_full_logits(self, block, excluded, keep):
     hidden, table, targets = problem()
     weight = jax.random.normal(jax.random.key(9), (3, B, T))
 
     def blocked(hidden, table):
       s = losses.vocab_stats(
-        hidden, table, targets, excluded=excluded, block=block
+        hidden, table, targets, excluded=excluded, block=block, keep=keep
       )
       apart = 0.0 * s.lse if excluded is None else s.excluded
       return sum(
@@ -66,15 +69,16 @@ class VocabStatsTest(parameterized.TestCase):
     want = full(hidden, table, targets, None)[0]
     np.testing.assert_allclose(s.lse, want, rtol=0.03)
 
-  def test_never_holds_all_logits(self):
+  @parameterized.parameters((4, 256, 0), (8, 512, losses.KEEP))
+  def test_never_holds_all_logits(self, b, t, keep):
     """V = 49,152: the peak stays far below one [B, T, V] array."""
-    b, t, d, v = 4, 256, 64, 49_152
+    d, v = 64, 49_152
     hidden = jax.ShapeDtypeStruct((b, t, d), jnp.float32)
     table = jax.ShapeDtypeStruct((v, d), jnp.float32)
     targets = jax.ShapeDtypeStruct((b, t), jnp.int32)
 
     def blocked(hidden, table, targets):
-      s = losses.vocab_stats(hidden, table, targets, excluded=v - 5)
+      s = losses.vocab_stats(hidden, table, targets, excluded=v - 5, keep=keep)
       return (s.lse - s.target).mean()
 
     def plain(hidden, table, targets):
