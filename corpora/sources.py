@@ -11,6 +11,7 @@ or of the text where there is none, so a document never changes sides when
 others come or go.
 """
 
+import abc
 import array
 import contextlib
 import functools
@@ -104,8 +105,9 @@ def _parse(spec: str) -> tuple[str, str]:
 class _Source(Sequence):
   """Documents by index, slice (a list) or iteration, read in chunks."""
 
+  @abc.abstractmethod
   def _read(self, indices: Sequence[int]) -> list[dict[str, Any]]:
-    raise NotImplementedError
+    """The documents of these indices, in their order."""
 
   def __getitem__(self, index):
     if isinstance(index, slice):

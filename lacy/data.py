@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import grain
 import jax
 import numpy as np
+from absl import logging
 from flax import struct
 from jaxtyping import Array, Bool, Float
 
@@ -95,7 +96,13 @@ class Corpus:
         '--config.data.judge_mask to a JSON lines file'
       )
     split, tokenizer = self.prepared.split('train'), self.prepared.tokenizer
-    mask, _ = judge.mask_of(self.config.judge_mask, split, tokenizer)
+    mask, lost = judge.mask_of(self.config.judge_mask, split, tokenizer)
+    logging.log(
+      logging.WARNING if lost else logging.INFO,
+      '%s: %.1f%% of its values stand nowhere in their text and are left out',
+      self.config.judge_mask,
+      100 * lost,
+    )
     c = self.config
     records = packing.records(split, c.context, tokenizer.pad_id)
     return packing.pack(records.plan, mask, False)
