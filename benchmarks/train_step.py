@@ -7,8 +7,8 @@ clipped AdamW on the same number of tokens, each in a process of its own,
 taking turns; medians. Ours is the whole LaCy step (selection, metrics, packed
 documents with segment masks); theirs is plain next-token training on unpacked
 records, which asks less of it. Each is started as its users start it: ours by
-a launcher, which asks malloc for huge pages, theirs by plain Python;
-`ratio_vs_torch_huge_pages` gives them huge pages too. `lacy_overhead` is
+a launcher, which has malloc keep its memory, theirs by plain Python;
+`ratio_vs_torch_same_malloc` gives them that malloc too. `lacy_overhead` is
 LaCy's step over ours with plain cross-entropy.
 """
 
@@ -154,7 +154,7 @@ def main() -> None:
     {
       'lacy': functools.partial(ours, 'lacy', steps),
       'torch': functools.partial(torch_side, steps),
-      'torch_huge_pages': functools.partial(torch_side, steps),
+      'torch_same_malloc': functools.partial(torch_side, steps),
       'standard': functools.partial(ours, 'standard', steps),
       'matmul': matmul,
     },
@@ -169,8 +169,8 @@ def main() -> None:
   floor = flops * seconds['matmul']
   out = {
     'ratio_vs_torch': seconds['torch'] / seconds['lacy'],
-    'ratio_vs_torch_huge_pages': (
-      seconds['torch_huge_pages'] / seconds['lacy']
+    'ratio_vs_torch_same_malloc': (
+      seconds['torch_same_malloc'] / seconds['lacy']
     ),
     'lacy_overhead': seconds['lacy'] / seconds['standard'] - 1.0,
     'tokens_per_second': tokens / seconds['lacy'],

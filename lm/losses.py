@@ -63,14 +63,26 @@ def _apart(blocks, kept):
   return head, [x[:, kept:].swapaxes(0, 1) for x in blocks]
 
 
-def _logits(hidden, table_CD, bias_C):
-  z = jnp.einsum(
-    '...d,cd->...c',
-    hidden,
-    table_CD,
-    preferred_element_type=jnp.float32,
+def _logits(hidden, table_CD):
+  return jnp.einsum(
+    '...d,cd->...c', hidden, table_CD, preferred_element_type=jnp.float32
   )
-  return z + bias_C
+
+
+def _hide(z, size, excluded, columns, count, kept):
+  """Puts NEVER into the kept columns that are padding, or excluded.
+
+  Written into z in place: adding a bias would make a second array of its size.
+  """
+  padding = columns * count - size
+  ranges = [((columns - 1) * kept + count - padding, columns * kept)]
+  if excluded is not None and excluded % count < kept:
+    column = excluded // count * kept + excluded % count
+    ranges.append((column, column + 1))
+  for begin, end in ranges:
+    if begin < end:
+      z = z.at[:, begin:end].set(ops.NEVER)
+  return z
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
@@ -86,19 +98,22 @@ def _stats_fwd(hidden, table, targets, excluded, block, keep):
   kept = min(keep // (4 * rows[0] * columns), count - 1)
   head, rest = _apart((blocks_CnD, bias_Cn), kept)
 
-  def add(carry, z):
+  def body(carry, xs):
+    table_CD, bias_C = xs
+    z = _logits(hidden, table_CD) + bias_C
     high, total = carry
     new = jnp.maximum(high, z.max(-1))
     total = total * jnp.exp(high - new) + jnp.exp(z - new[..., None]).sum(-1)
-    return new, total
-
-  def body(carry, xs):
-    return add(carry, _logits(hidden, *xs)), None
+    return (new, total), None
 
   carry, saved = (jnp.full(rows, ops.NEVER), jnp.zeros(rows)), None
   if kept:
-    saved = _logits(hidden, *head)
-    carry = add(carry, saved)
+    z = _logits(hidden, head[0])
+    z = _hide(z, table.shape[0], excluded, columns, count, kept)
+    high = z.max(-1)
+    # Saved as exp(z - high), in the memory of z.
+    exp = jnp.exp(z - high[..., None])
+    carry, saved = (high, exp.sum(-1)), (exp, high)
   (high, total), _ = jax.lax.scan(body, carry, rest)
   wide = hidden.astype(jnp.float32)
   target = jnp.sum(wide * table[targets].astype(jnp.float32), -1)
@@ -116,11 +131,11 @@ def _stats_bwd(excluded, block, keep, residuals, cotangents):
   g_lse, g_target, g_apart = cotangents
   blocks = _blocks(table, excluded, block)
   columns, count = blocks[1].shape
-  kept = 0 if saved is None else saved.shape[-1] // columns
+  kept = 0 if saved is None else saved[0].shape[-1] // columns
   head, rest = _apart(blocks, kept)
 
-  def grads(g_hidden, z, table_CD, ids_C):
-    dz = jnp.exp(z - lse[..., None]) * g_lse[..., None]
+  def grads(g_hidden, softmax, table_CD, ids_C):
+    dz = softmax * g_lse[..., None]
     # The one-hot rides along in this pass; a scatter afterwards is slower.
     hit = targets[..., None] == ids_C
     dz = (dz + jnp.where(hit, g_target[..., None], 0.0)).astype(hidden.dtype)
@@ -134,11 +149,14 @@ def _stats_bwd(excluded, block, keep, residuals, cotangents):
 
   def body(g_hidden, xs):
     table_CD, ids_C, bias_C = xs
-    return grads(g_hidden, _logits(hidden, table_CD, bias_C), table_CD, ids_C)
+    z = _logits(hidden, table_CD) + bias_C
+    return grads(g_hidden, jnp.exp(z - lse[..., None]), table_CD, ids_C)
 
   g_hidden, g_head = jnp.zeros(hidden.shape, jnp.float32), []
   if kept:
-    g_hidden, g = grads(g_hidden, saved, *head[:2])
+    exp, high = saved
+    softmax = exp * jnp.exp(high - lse)[..., None]
+    g_hidden, g = grads(g_hidden, softmax, *head[:2])
     g_head = [einops.rearrange(g, 'd (c n) -> c n d', n=kept)]
   g_hidden, g_rest = jax.lax.scan(body, g_hidden, rest)
   g_rest = einops.rearrange(g_rest, 'n d c -> c n d')
@@ -203,7 +221,7 @@ def vocab_top(
   def body(carry, xs):
     high, best = carry
     table_CD, ids_C, bias_C = xs
-    z = _logits(hidden, table_CD, bias_C)
+    z = _logits(hidden, table_CD) + bias_C
     new = z.max(-1)
     ids = ids_C[z.argmax(-1)]
     better = (new > high) | ((new == high) & (ids < best))

@@ -175,16 +175,19 @@ class Dense(nn.Module):
     return y
 
 
-def rope_angles(positions_BT, head_dim: int, base: float):
-  """Rotation angles [B, T, H/2] in radians, float32."""
+def rope_table(positions_BT, head_dim: int, base: float):
+  """Cosines and sines [B, T, H/2] of the rotation angles, float32."""
   frequency = base ** (-jnp.arange(0, head_dim, 2, jnp.float32) / head_dim)
-  return positions_BT[..., None].astype(jnp.float32) * frequency
+  angles_BTh = positions_BT[..., None].astype(jnp.float32) * frequency
+  # Behind a barrier, or XLA makes them again wherever a layer rotates.
+  return jax.lax.optimization_barrier(
+    (jnp.cos(angles_BTh), jnp.sin(angles_BTh))
+  )
 
 
-def rotate(x_BTNH, angles_BTh):
+def rotate(x_BTNH, table):
   """Rotates the pairs (i, i + H/2), the pairing of the Llama checkpoints."""
-  cos = jnp.cos(angles_BTh)[:, :, None, :].astype(x_BTNH.dtype)
-  sin = jnp.sin(angles_BTh)[:, :, None, :].astype(x_BTNH.dtype)
+  cos, sin = (a[:, :, None].astype(x_BTNH.dtype) for a in table)
   first, second = jnp.split(x_BTNH, 2, axis=-1)
   return jnp.concatenate(
     [first * cos - second * sin, second * cos + first * sin], axis=-1
@@ -197,7 +200,7 @@ class Block(nn.Module):
   config: TransformerConfig
 
   @nn.compact
-  def __call__(self, x, cache_kv, angles, mask, slot):
+  def __call__(self, x, cache_kv, rope, mask, slot):
     c = self.config
     residual_scale = (2 * c.layers) ** -0.5
     y = RMSNorm(c.norm_eps, name='attention_norm')(x)
@@ -220,7 +223,7 @@ class Block(nn.Module):
     if c.qk_norm:
       q = RMSNorm(c.norm_eps, 'head_dim', name='query_norm')(q)
       k = RMSNorm(c.norm_eps, 'head_dim', name='key_norm')(k)
-    q, k = rotate(q, angles), rotate(k, angles)
+    q, k = rotate(q, rope), rotate(k, rope)
     if cache_kv is None:
       mixed = masks.blockwise(ops.attend, q, k, v, mask)
     else:
@@ -254,9 +257,9 @@ class _Scanned(nn.Module):
   capture: bool
 
   @nn.compact
-  def __call__(self, x, cache_kv, angles, mask, slot):
+  def __call__(self, x, cache_kv, rope, mask, slot):
     x, cache_kv = Block(self.config, name='block')(
-      x, cache_kv, angles, mask, slot
+      x, cache_kv, rope, mask, slot
     )
     return x, (cache_kv, x if self.capture else None)
 
@@ -319,7 +322,7 @@ class Transformer(nn.Module):
         (c.vocab_size, c.width),
         ('vocab', 'embed'),
       )
-    angles = rope_angles(positions, c.head_dim, c.rope_base)
+    rope = rope_table(positions, c.head_dim, c.rope_base)
     if cache is None:
       mask = masks.Mask(causal=causal, segments=segments)
     else:
@@ -327,13 +330,13 @@ class Transformer(nn.Module):
       mask = masks.cached(batch, length, size, start)
     states = [x]
     if c.scan_layers:
-      x, kv, states = self._scan(x, cache, angles, mask, start, bool(capture))
+      x, kv, states = self._scan(x, cache, rope, mask, start, bool(capture))
     else:
       block = nn.remat(Block) if c.remat else Block
       kv = []
       for layer in range(c.layers):
         pair = cache and (cache.keys[layer], cache.values[layer])
-        x, pair = block(c, name=f'layer_{layer}')(x, pair, angles, mask, start)
+        x, pair = block(c, name=f'layer_{layer}')(x, pair, rope, mask, start)
         kv.append(pair)
         states.append(x)
     if cache is not None:
@@ -343,7 +346,7 @@ class Transformer(nn.Module):
     captured = tuple(states[layer] for layer in capture)
     return Output(hidden=x, captured=captured, cache=cache)
 
-  def _scan(self, x, cache, angles, mask, start, capture):
+  def _scan(self, x, cache, rope, mask, start, capture):
     c = self.config
     body = nn.remat(_Scanned, prevent_cse=False) if c.remat else _Scanned
     layers = nn.scan(
@@ -356,7 +359,7 @@ class Transformer(nn.Module):
     )(c, capture, name='layers')
     pair = cache and (cache.keys, cache.values)
     first = x
-    x, (kv, outputs) = layers(x, pair, angles, mask, start)
+    x, (kv, outputs) = layers(x, pair, rope, mask, start)
     return x, kv, [first, *(outputs if capture else ())]
 
 
