@@ -12,30 +12,45 @@ from flax import struct
 from jaxtyping import Array, Bool, Int
 
 QUERY_BLOCK = 128
+# A window that leaves nothing out.
+FAR = 2**30
 
 
 class Mask(struct.PyTreeNode):
-  """Causal or not, within equal `segments` (None: one segment)."""
+  """Causal or not, within equal `segments` (None: one segment).
+
+  `window`: a query sees keys less than that many positions before it (None:
+  all); where not causal, as many after it. An array, so that scanned layers
+  can choose.
+  """
 
   causal: bool = struct.field(pytree_node=False, default=True)
   segments: Int[Array, 'B T'] | None = None
+  window: Int[Array, ''] | int | None = None
 
   def block(self, batch, queries: slice, keys: slice) -> Bool[Array, 'B T S']:
     """The mask of a range of queries against a range of keys."""
     shape = (batch, queries.stop - queries.start, keys.stop - keys.start)
     allowed = jnp.ones(shape, bool)
+    ahead = jnp.arange(queries.start, queries.stop)[:, None] - jnp.arange(
+      keys.start, keys.stop
+    )
     if self.causal:
-      later = jnp.arange(keys.start, keys.stop)
-      allowed &= jnp.arange(queries.start, queries.stop)[:, None] >= later
+      allowed &= ahead >= 0
+    if self.window is not None:
+      allowed &= jnp.abs(ahead) < self.window
     if self.segments is not None:
       mine, theirs = self.segments[:, queries], self.segments[:, keys]
       allowed &= mine[:, :, None] == theirs[:, None, :]
     return allowed
 
 
-def cached(batch, length, size, start) -> Bool[Array, 'B T S']:
+def cached(batch, length, size, start, window=None) -> Bool[Array, 'B T S']:
   """Queries at slots start..start+T-1 see the slots up to their own."""
-  visible = start + jnp.arange(length)[:, None] >= jnp.arange(size)
+  ahead = start + jnp.arange(length)[:, None] - jnp.arange(size)
+  visible = ahead >= 0
+  if window is not None:
+    visible &= ahead < window
   return jnp.broadcast_to(visible, (batch, length, size))
 
 

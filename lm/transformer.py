@@ -1,15 +1,18 @@
 """One transformer of the Llama family, as decoder or as denoiser.
 
 Pre-norm blocks of grouped-query attention with rotary positions and a gated
-MLP (RMSNorm, RoPE, SwiGLU). It returns hidden states, never logits: heads and
-losses take the unembedding table from `unembedding` and work on it in blocks,
-so that [B, T, V] need never exist (lm/losses.py).
+MLP (RMSNorm, RoPE, SwiGLU), and the switches by which Qwen 2 and 3 and Gemma 3
+differ from it; lm/families.py sets them from a checkpoint. It returns hidden
+states, never logits: heads and losses take the unembedding table from
+`unembedding` and work on it in blocks, so that [B, T, V] need never exist
+(lm/losses.py).
 
 Shapes: B sequences, T positions, S keys or cache slots, D model width,
 F mlp width, N heads, K key-value heads, G = N / K, H head width, L layers.
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -20,6 +23,11 @@ from jaxtyping import Array, Float, Int
 
 from lm import masks, ops
 
+ACTIVATIONS = {
+  'silu': nn.silu,
+  'gelu': functools.partial(nn.gelu, approximate=True),
+}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
@@ -28,6 +36,12 @@ class TransformerConfig:
   `scan_layers` compiles one layer and loops over stacked parameters (large
   models compile fast); unrolled layers run and decode faster on CPU. `remat`
   recomputes a layer's activations in the backward pass.
+
+  For Gemma 3: `activation` of the gate, 'silu' or 'gelu' (tanh form);
+  `post_norms` on what a layer adds; `embed_scale` multiplies embeddings by
+  sqrt(width); `query_scalar` replaces head_dim in the scale of scores. With a
+  `window` every `global_every`-th layer sees everything before it and the
+  others the last `window` positions, with `local_rope_base`.
   """
 
   vocab_size: int
@@ -42,6 +56,13 @@ class TransformerConfig:
   tied: bool = True
   qkv_bias: bool = False
   qk_norm: bool = False
+  activation: str = 'silu'
+  post_norms: bool = False
+  embed_scale: bool = False
+  query_scalar: float | None = None
+  window: int | None = None
+  global_every: int = 6
+  local_rope_base: float = 10_000.0
   scan_layers: bool = False
   remat: bool = False
   dtype: str = 'float32'
@@ -63,10 +84,27 @@ class TransformerConfig:
       )
     if self.head_dim % 2:
       raise ValueError(f'model.head_dim={self.head_dim} must be even for RoPE')
+    if self.activation not in ACTIVATIONS:
+      raise ValueError(
+        f'model.activation must be one of {", ".join(ACTIVATIONS)}, got '
+        f'{self.activation}'
+      )
+    if self.window is not None and self.window < 1:
+      raise ValueError(f'model.window={self.window} must be positive or None')
     if self.dtype not in ('float32', 'bfloat16'):
       raise ValueError(
         f'model.dtype must be float32 or bfloat16, got {self.dtype}'
       )
+
+  def is_local(self, layer: int) -> bool:
+    """Whether a layer, counted from 0, sees a window only."""
+    return self.window is not None and (layer + 1) % self.global_every != 0
+
+  def reaches(self) -> tuple[tuple[float, int | None], ...]:
+    """(rope_base, window) of global layers and, with a window, local ones."""
+    if self.window is None:
+      return ((self.rope_base, None),)
+    return (self.rope_base, masks.FAR), (self.local_rope_base, self.window)
 
   def parameters(self) -> int:
     """Number of parameters, embeddings included."""
@@ -74,7 +112,8 @@ class TransformerConfig:
     attention = d * h * (2 * n + 2 * k)
     attention += h * (n + 2 * k) if self.qkv_bias else 0
     attention += 2 * h if self.qk_norm else 0
-    block = attention + 3 * d * self.mlp_width + 2 * d
+    norms = 4 * d if self.post_norms else 2 * d
+    block = attention + 3 * d * self.mlp_width + norms
     tables = self.vocab_size * d * (1 if self.tied else 2)
     return self.layers * block + tables + d
 
@@ -194,13 +233,20 @@ def rotate(x_BTNH, table):
   )
 
 
+class View(struct.PyTreeNode):
+  """What a layer sees: its rotation (`rope_table`), and whom it attends to."""
+
+  rope: tuple[Float[Array, 'B T H'], Float[Array, 'B T H']]
+  mask: Any
+
+
 class Block(nn.Module):
   """One layer: x + attention(norm(x)), then x + mlp(norm(x))."""
 
   config: TransformerConfig
 
   @nn.compact
-  def __call__(self, x, cache_kv, rope, mask, slot):
+  def __call__(self, x, cache_kv, view, slot):
     c = self.config
     residual_scale = (2 * c.layers) ** -0.5
     y = RMSNorm(c.norm_eps, name='attention_norm')(x)
@@ -223,29 +269,38 @@ class Block(nn.Module):
     if c.qk_norm:
       q = RMSNorm(c.norm_eps, 'head_dim', name='query_norm')(q)
       k = RMSNorm(c.norm_eps, 'head_dim', name='key_norm')(k)
-    q, k = rotate(q, rope), rotate(k, rope)
+    q, k = rotate(q, view.rope), rotate(k, view.rope)
+    if c.query_scalar is not None:
+      # ops.attend divides by sqrt(head_dim).
+      q = q * jnp.asarray((c.head_dim / c.query_scalar) ** 0.5, q.dtype)
     if cache_kv is None:
-      mixed = masks.blockwise(ops.attend, q, k, v, mask)
+      mixed = masks.blockwise(ops.attend, q, k, v, view.mask)
     else:
       cache_kv = tuple(
         jax.lax.dynamic_update_slice_in_dim(old, new, slot, axis=1)
         for old, new in zip(cache_kv, (k, v), strict=True)
       )
-      mixed = ops.attend(q, *cache_kv, mask)
-    x = x + Dense(
+      mixed = ops.attend(q, *cache_kv, view.mask)
+    y = Dense(
       (c.width,),
       ('heads', 'head_dim', 'embed'),
       contract=2,
       init_scale=residual_scale,
       name='out',
     )(mixed)
+    if c.post_norms:
+      y = RMSNorm(c.norm_eps, name='post_attention_norm')(y)
+    x = x + y
     y = RMSNorm(c.norm_eps, name='mlp_norm')(x)
     gate = Dense((c.mlp_width,), ('embed', 'mlp'), name='gate')(y)
     up = Dense((c.mlp_width,), ('embed', 'mlp'), name='up')(y)
     down = Dense(
       (c.width,), ('mlp', 'embed'), init_scale=residual_scale, name='down'
     )
-    x = x + down(nn.silu(gate) * up)
+    y = down(ACTIVATIONS[c.activation](gate) * up)
+    if c.post_norms:
+      y = RMSNorm(c.norm_eps, name='post_mlp_norm')(y)
+    x = x + y
     x = nn.with_logical_constraint(x, ('batch', 'seq', 'embed_act'))
     return x, cache_kv
 
@@ -257,10 +312,11 @@ class _Scanned(nn.Module):
   capture: bool
 
   @nn.compact
-  def __call__(self, x, cache_kv, rope, mask, slot):
-    x, cache_kv = Block(self.config, name='block')(
-      x, cache_kv, rope, mask, slot
-    )
+  def __call__(self, x, cache_kv, local, views, slot):
+    view = views[0]
+    if self.config.window is not None:
+      view = jax.tree.map(functools.partial(jnp.where, local), *views[::-1])
+    x, cache_kv = Block(self.config, name='block')(x, cache_kv, view, slot)
     return x, (cache_kv, x if self.capture else None)
 
 
@@ -314,6 +370,8 @@ class Transformer(nn.Module):
       ('vocab', 'embed'),
     )
     x = table[tokens].astype(c.dtype)
+    if c.embed_scale:
+      x = x * jnp.asarray(c.width**0.5, c.dtype)
     if not c.tied:
       _param(
         self,
@@ -322,21 +380,25 @@ class Transformer(nn.Module):
         (c.vocab_size, c.width),
         ('vocab', 'embed'),
       )
-    rope = rope_table(positions, c.head_dim, c.rope_base)
-    if cache is None:
-      mask = masks.Mask(causal=causal, segments=segments)
-    else:
-      size = (cache.keys if c.scan_layers else cache.keys[0]).shape[-3]
-      mask = masks.cached(batch, length, size, start)
+    views = []
+    for base, window in c.reaches():
+      if cache is None:
+        mask = masks.Mask(causal=causal, segments=segments, window=window)
+      else:
+        size = (cache.keys if c.scan_layers else cache.keys[0]).shape[-3]
+        mask = masks.cached(batch, length, size, start, window)
+      rope = rope_table(positions, c.head_dim, base)
+      views.append(View(rope=rope, mask=mask))
     states = [x]
     if c.scan_layers:
-      x, kv, states = self._scan(x, cache, rope, mask, start, bool(capture))
+      x, kv, states = self._scan(x, cache, views, start, bool(capture))
     else:
       block = nn.remat(Block) if c.remat else Block
       kv = []
       for layer in range(c.layers):
         pair = cache and (cache.keys[layer], cache.values[layer])
-        x, pair = block(c, name=f'layer_{layer}')(x, pair, rope, mask, start)
+        view = views[c.is_local(layer)]
+        x, pair = block(c, name=f'layer_{layer}')(x, pair, view, start)
         kv.append(pair)
         states.append(x)
     if cache is not None:
@@ -346,20 +408,21 @@ class Transformer(nn.Module):
     captured = tuple(states[layer] for layer in capture)
     return Output(hidden=x, captured=captured, cache=cache)
 
-  def _scan(self, x, cache, rope, mask, start, capture):
+  def _scan(self, x, cache, views, start, capture):
     c = self.config
     body = nn.remat(_Scanned, prevent_cse=False) if c.remat else _Scanned
     layers = nn.scan(
       body,
       variable_axes={'params': 0},
       split_rngs={'params': True},
-      in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast),
+      in_axes=(0, 0, nn.broadcast, nn.broadcast),
       length=c.layers,
       metadata_params={nn.PARTITION_NAME: 'layers'},
     )(c, capture, name='layers')
     pair = cache and (cache.keys, cache.values)
+    local = jnp.array([c.is_local(layer) for layer in range(c.layers)])
     first = x
-    x, (kv, outputs) = layers(x, pair, rope, mask, start)
+    x, (kv, outputs) = layers(x, pair, local, tuple(views), start)
     return x, kv, [first, *(outputs if capture else ())]
 
 

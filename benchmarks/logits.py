@@ -1,0 +1,130 @@
+r"""Our logits and greedy continuations beside those of transformers.
+
+python -m benchmarks.logits --out=docs/results/logits.json
+
+Both read the same GGUF, float32, and 50 openings of Wikipedia articles of 4 to
+100 tokens. Reported: the largest difference of a logit over the largest
+logit, and on how many prompts 64 greedy tokens are the same. Gemma joins with
+--accept_licence=gemma.
+"""
+
+import gc
+import sys
+import time
+
+import numpy as np
+from absl import flags
+
+from corpora import assets
+from engine import results
+from launch import cli
+
+_OUT = flags.DEFINE_string('out', '', 'results file; none if empty')
+_ACCEPT = flags.DEFINE_string(
+  'accept_licence', '', "'gemma' after reading its terms; adds Gemma 3 270M"
+)
+_PROMPTS = flags.DEFINE_integer('prompts', 50, 'prompts')
+_NEW = flags.DEFINE_integer('new_tokens', 64, 'greedy tokens a prompt')
+
+
+def prompts_of(tokenizer, count: int) -> list[list[int]]:
+  """Openings of held-out articles, of different lengths."""
+  from corpora import sources
+
+  texts = [
+    d['text']
+    for d in sources.open('wiki_summaries')
+    if sources.split_of(d['title']) == 'test'
+  ]
+  lengths = np.linspace(4, 100, count).astype(int)
+  ids = iter(tokenizer(text)['input_ids'] for text in texts)
+  return [next(i for i in ids if len(i) >= n)[:n] for n in lengths]
+
+
+def theirs(path, count: int, new: int):
+  """Prompts, logits at the last position and greedy continuations."""
+  import torch
+  import transformers
+
+  torch.manual_seed(0)
+  where = dict(gguf_file=path.name)
+  tokenizer = transformers.AutoTokenizer.from_pretrained(path.parent, **where)
+  model = transformers.AutoModelForCausalLM.from_pretrained(
+    path.parent, dtype=torch.float32, **where
+  ).eval()
+  # All new tokens are wanted, whatever stands among them.
+  model.generation_config.eos_token_id = None
+  out = []
+  for ids in prompts_of(tokenizer, count):
+    tokens = torch.tensor([ids])
+    with torch.no_grad():
+      logits = model(tokens).logits[0].numpy()
+      grown = model.generate(
+        tokens,
+        attention_mask=torch.ones_like(tokens),
+        do_sample=False,
+        max_new_tokens=new,
+        pad_token_id=0,
+      )
+    out.append((ids, logits, grown[0, len(ids) :].tolist()))
+  return out
+
+
+def compare(path, count: int, new: int) -> dict[str, float]:
+  """Largest relative error and the share of equal continuations."""
+  import jax
+  import jax.numpy as jnp
+
+  from lm import decode, transformer, weights
+
+  peers = theirs(path, count, new)
+  gc.collect()
+  loaded = weights.load(path)
+  model = transformer.Transformer(loaded.config)
+  table = transformer.unembedding(loaded.params)
+  reader = decode.Reader(loaded.config, loaded.params, size=100 + new)
+
+  @jax.jit
+  def full(params, tokens):
+    return model.apply({'params': params}, tokens).hidden[0] @ table.T
+
+  errors, same = [], 0
+  for ids, want, continuation in peers:
+    padded = np.zeros((1, 128), np.int32)
+    padded[0, : len(ids)] = ids
+    got = np.asarray(full(loaded.params, jnp.asarray(padded)))[: len(ids)]
+    errors.append(np.abs(got - want).max() / np.abs(want).max())
+    grown = list(ids)
+    for _ in range(new):
+      grown.append(int(reader.read(grown).argmax()))
+    same += grown[len(ids) :] == continuation
+  return {
+    'max_relative_error': float(max(errors)),
+    'equal_continuations': same / len(peers),
+  }
+
+
+def main() -> None:
+  began = time.monotonic()
+  names = ['smollm2_135m_instruct']
+  if _ACCEPT.value == 'gemma':
+    names.append('gemma3_270m')
+  out = {'prompts': _PROMPTS.value, 'new_tokens': _NEW.value}
+  for name in names:
+    path = assets.fetch(name, accept_licence=_ACCEPT.value)
+    for key, value in compare(path, _PROMPTS.value, _NEW.value).items():
+      out[f'{name}/{key}'] = value
+  for name, value in out.items():
+    print(f'{name:<44} {value:,.4g}')
+  if _OUT.value:
+    results.write(
+      _OUT.value,
+      out,
+      command=' '.join(['python -m benchmarks.logits', *sys.argv[1:]]),
+      seconds=time.monotonic() - began,
+      seeds=[],
+    )
+
+
+if __name__ == '__main__':
+  cli.main(main)
