@@ -31,13 +31,9 @@ def prompts_of(tokenizer, count: int) -> list[list[int]]:
   """Openings of held-out articles, of different lengths."""
   from corpora import sources
 
-  texts = [
-    d['text']
-    for d in sources.open('wiki_summaries')
-    if sources.split_of(d['title']) == 'test'
-  ]
+  documents = sources.open('wiki_summaries', 'test')
   lengths = np.linspace(4, 100, count).astype(int)
-  ids = iter(tokenizer(text)['input_ids'] for text in texts)
+  ids = (tokenizer(d['text'])['input_ids'] for d in documents)
   return [next(i for i in ids if len(i) >= n)[:n] for n in lengths]
 
 
