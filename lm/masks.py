@@ -45,13 +45,21 @@ class Mask(struct.PyTreeNode):
     return allowed
 
 
-def cached(batch, length, size, start, window=None) -> Bool[Array, 'B T S']:
-  """Queries at slots start..start+T-1 see the slots up to their own."""
+def cached(
+  batch, length, size, start, window=None, pad=None
+) -> Bool[Array, 'B T S']:
+  """Queries at slots start..start+T-1 see the slots up to their own.
+
+  `pad`: [B] slots at the front of each row that nobody sees.
+  """
   ahead = start + jnp.arange(length)[:, None] - jnp.arange(size)
   visible = ahead >= 0
   if window is not None:
     visible &= ahead < window
-  return jnp.broadcast_to(visible, (batch, length, size))
+  visible = jnp.broadcast_to(visible, (batch, length, size))
+  if pad is not None:
+    visible &= jnp.arange(size) >= pad[:, None, None]
+  return visible
 
 
 def blockwise(attend, q, k, v, mask: Mask):

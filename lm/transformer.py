@@ -135,12 +135,14 @@ class Cache(struct.PyTreeNode):
 
   `keys` and `values` hold one [B, S, K, H] array a layer (one stacked
   [L, B, S, K, H] array when layers are scanned). Slots from `length` on are
-  stale: to forget a tail, lower `length`.
+  stale: to forget a tail, lower `length`. The first `pad` slots of a row, if
+  any, are seen by nobody and not counted in positions.
   """
 
   keys: Any
   values: Any
   length: Int[Array, '']
+  pad: Int[Array, ' B'] | None = None
 
   @classmethod
   def create(cls, config: TransformerConfig, batch: int, size: int) -> 'Cache':
@@ -362,6 +364,8 @@ class Transformer(nn.Module):
     start = jnp.int32(0) if cache is None else cache.length
     if positions is None:
       positions = jnp.broadcast_to(start + jnp.arange(length), (batch, length))
+      if cache is not None and cache.pad is not None:
+        positions = jnp.maximum(positions - cache.pad[:, None], 0)
     table = _param(
       self,
       'embedding',
@@ -386,7 +390,7 @@ class Transformer(nn.Module):
         mask = masks.Mask(causal=causal, segments=segments, window=window)
       else:
         size = (cache.keys if c.scan_layers else cache.keys[0]).shape[-3]
-        mask = masks.cached(batch, length, size, start, window)
+        mask = masks.cached(batch, length, size, start, window, cache.pad)
       rope = rope_table(positions, c.head_dim, base)
       views.append(View(rope=rope, mask=mask))
     states = [x]
@@ -403,7 +407,7 @@ class Transformer(nn.Module):
         states.append(x)
     if cache is not None:
       keys, values = kv if c.scan_layers else zip(*kv, strict=True)
-      cache = Cache(keys=keys, values=values, length=start + length)
+      cache = cache.replace(keys=keys, values=values, length=start + length)
     x = RMSNorm(c.norm_eps, name='final_norm')(x)
     captured = tuple(states[layer] for layer in capture)
     return Output(hidden=x, captured=captured, cache=cache)
