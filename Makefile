@@ -17,7 +17,7 @@ help:
 	@echo 'make demo    train, delegate and compare on real Wikipedia text'
 	@echo 'make test    the whole test suite'
 	@echo 'make lint    ruff, check and format'
-	@echo 'make bench   benchmarks against PyTorch and spaCy, into docs/results'
+	@echo 'make bench   beside PyTorch, transformers and spaCy, into docs/results'
 	@echo 'make clean   remove $(VENV) and caches, but neither data nor runs'
 	@echo 'Variables:   PYTHON=$(PYTHON) VENV=$(VENV) WORKERS=$(WORKERS)' \
 	  'WORKDIR=$(WORKDIR)'
@@ -35,6 +35,7 @@ lint: $(VENV)/test.stamp
 bench: $(VENV)/annotate.stamp $(VENV)/bench.stamp
 	$(python) -m benchmarks.train_step --out=docs/results/train_step.json
 	$(python) -m benchmarks.annotate --out=docs/results/annotate.json
+	$(python) -m benchmarks.logits --out=docs/results/logits.json
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache build socratic.egg-info
