@@ -80,7 +80,8 @@ def _keep_memory() -> None:
   XLA's CPU runtime takes its temporaries from malloc anew at every step;
   glibc would give the large ones back and have the kernel zero them again,
   page by page: 7% of a small model's step, beside huge pages alone. It reads
-  its tunables only at the start of a process. Tunables that the user set are left alone.
+  its tunables only at the start of a process. Tunables that the user set are
+  left alone.
   """
   tunables = os.environ.get('GLIBC_TUNABLES', '')
   if 'glibc.malloc.' in tunables:
