@@ -38,7 +38,7 @@ def prompts_of(tokenizer, count: int) -> list[list[int]]:
 
 
 def theirs(path, count: int, new: int):
-  """Prompts, logits at the last position and greedy continuations."""
+  """Prompts, logits at all their positions and greedy continuations."""
   import torch
   import transformers
 

@@ -260,7 +260,7 @@ def config_of_hf(data: Mapping[str, Any]) -> tuple[Family, Config]:
 
   Raises:
     ValueError: another family, a missing key, or a feature that the model
-      here has not (scaled rotary positions, another activation).
+      here has not (scaled rotary positions, soft-capped logits).
   """
   family = find(data.get('model_type', '(no model_type)'))
 
