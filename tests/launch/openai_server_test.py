@@ -54,7 +54,7 @@ class Engine:
 
   def submit(self, prompt, *, on_token=None, **options):
     self.calls.append((list(prompt), options))
-    text = self._script(bytes(prompt).decode(errors='replace'), options['seed'])
+    text = self._script(ByteTokenizer().decode(prompt), options['seed'])
     if isinstance(text, Exception) and isinstance(text, ValueError):
       raise text
     future = concurrent.futures.Future()
@@ -243,7 +243,7 @@ class CompletionsTest(parameterized.TestCase):
       self.assertEqual(answer['choices'][0]['text'], 'aaa')
       self.assertEqual(answer['choices'][0]['finish_reason'], 'length')
       self.assertEqual(answer['usage']['completion_tokens'], 3)
-      status, answer = call(server, '/v1/completions', {'prompt': 'x'})
+      _, answer = call(server, '/v1/completions', {'prompt': 'x'})
       self.assertEqual(answer['usage']['completion_tokens'], 16)
 
   def test_prompts_and_samples_in_their_order(self):
@@ -629,7 +629,7 @@ class FailuresTest(parameterized.TestCase):
     connection = socket.create_connection(('127.0.0.1', server.server_port))
     self.addCleanup(connection.close)
     connection.sendall(
-      b'POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b'
+      b'POST /v1/completions HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b'
       % (len(body), body)
     )
     return connection
