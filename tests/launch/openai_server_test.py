@@ -200,6 +200,17 @@ class AssemblerTest(parameterized.TestCase):
       if not stop:
         self.assertLen(offsets, len(vocabulary))
 
+  def test_spaces_that_a_tokenizer_writes_only_within_a_text(self):
+    class Words:
+      stop_ids = ()
+
+      def decode(self, ids):
+        return ' '.join(('the', 'cat', 'sat')[i] for i in ids)
+
+    assembler = openai_text.Assembler(Words(), [0])
+    pieces = [assembler.push(openai_run.Token(i, 0.0)) for i in (1, 2, 1)]
+    self.assertEqual([p.text for p in pieces], [' cat', ' sat', ' cat'])
+
   def test_garbage_is_sent_in_the_end(self):
     tokenizer = ByteTokenizer()
     assembler = openai_text.Assembler(tokenizer, [65], ())
@@ -300,6 +311,22 @@ class CompletionsTest(parameterized.TestCase):
         text, finish = choice['text'], choice['finish_reason']
       until(lambda: engine.cancelled)  # the rest is not drawn
     self.assertEqual((text, finish), ('one ', 'stop'))
+
+  def test_a_stopped_sample_is_freed_before_the_others_end(self):
+    def script(prompt, seed):
+      return b'aSTOP' * 30 if prompt == 'a' else b'b' * 90
+
+    with serving(script, delay=0.01) as (server, engine):
+      answers = []
+      thread = threading.Thread(
+        target=lambda: answers.append(complete(server, ['a', 'b'], stop='STOP'))
+      )
+      thread.start()
+      until(lambda: engine.cancelled)
+      self.assertEmpty(answers)
+      thread.join()
+      texts = [choice['text'] for choice in answers[0]['choices']]
+    self.assertEqual(texts, ['a', 'b' * 90])
 
   def test_logprobs(self):
     with serving(fixed('né.')) as (server, _):
@@ -475,6 +502,8 @@ class RefusalsTest(parameterized.TestCase):
     dict(stream=True, stream_options={'include_usage': 1}),
     dict(stream=True, stream_options={'other': 1}),
     dict(frequency_penalty=0.5),
+    dict(frequency_penalty=False),
+    dict(echo=0),
     dict(echo=True),
     dict(best_of=2),
     dict(logit_bias={'5': 100}),
@@ -591,6 +620,14 @@ class RefusalsTest(parameterized.TestCase):
       check(server, '/v1/completions', b'0\r\n\r\n', 411, '', headers=headers)
       complete(server, 'x')
 
+  def test_a_large_body_is_read_so_that_its_sender_sees_the_answer(self):
+    with (
+      mock.patch.object(openai_server, 'MAX_BODY', 1 << 20),
+      serving(fixed('a')) as (server, _),
+    ):
+      body = b' ' * (4 << 20)
+      self.check(server, '/v1/completions', body, 413, 'at most')
+
   def test_a_connection_goes_on_after_a_refusal(self):
     with serving(fixed('ok')) as (server, _):
       connection = http.client.HTTPConnection('127.0.0.1', server.server_port)
@@ -654,8 +691,11 @@ class FailuresTest(parameterized.TestCase):
     with serving(fixed('a')) as (server, engine):
       with socket.create_connection(('127.0.0.1', server.server_port)) as s:
         s.sendall(
-          b'POST /v1/completions HTTP/1.1\r\nContent-Length: 99\r\n\r\n{"pro'
+          b'POST /v1/completions HTTP/1.1\r\nContent-Length: 99\r\n\r\n'
+          b'{"prompt": "x"}'  # would pass, but more was announced
         )
+        s.shutdown(socket.SHUT_WR)
+        self.assertEqual(s.recv(100), b'')
       complete(server, 'x')
       self.assertLen(engine.calls, 1)
 
@@ -696,6 +736,7 @@ class FailuresTest(parameterized.TestCase):
       thread.start()
       until(lambda: engine.calls)
       began = time.monotonic()
+    self.assertEqual(server._handled, 0)  # nobody is left behind
     thread.join()
     self.assertLess(time.monotonic() - began, 2)
     self.assertEqual(answers[0][0], 503)

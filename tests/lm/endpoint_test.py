@@ -332,10 +332,11 @@ class BadServerTest(EndpointTest):
     self.assertEqual(replies[0].samples[0].text, 're: x')
     self.assertIn('too long', replies.failures[1].reason)
 
-  def test_redirections_are_not_followed(self):
+  @parameterized.parameters(301, 302, 303, 307, 308)
+  def test_redirections_are_not_followed(self, status):
     other = self.serve(echo)
     server = self.serve(
-      lambda h, b, n: h.say({}, 307, Location=f'{other.url}/v1/completions')
+      lambda h, b, n: h.say({}, status, Location=f'{other.url}/v1/completions')
     )
     with self.assertRaisesRegex(endpoint.RefusedError, 'not followed'):
       self.client(server).complete(['x'])
@@ -411,7 +412,8 @@ class BadServerTest(EndpointTest):
 
   def test_too_large_a_reply(self):
     with mock.patch.object(endpoint, 'MAX_REPLY', 1000):
-      self.again(lambda h: h.say(b' ' * 2000))
+      large = json.dumps(completion('x')).encode() + b' ' * 2000
+      self.again(lambda h: h.say(large))
 
   def test_nobody_there(self):
     with Server(echo) as server:
@@ -487,6 +489,15 @@ class CacheTest(EndpointTest):
     self.assertEqual(self.ask('a'), ['re: a'])
     self.assertLen(self.server.bodies, 2)
 
+  def test_a_file_about_another_request_is_a_miss(self):
+    self.ask('a')
+    (path,) = self.cached()
+    self.ask('b')
+    (other,) = set(self.cached()) - {path}
+    other.write_bytes(path.read_bytes())
+    self.assertEqual(self.ask('b'), ['re: b'])
+    self.assertLen(self.server.bodies, 3)
+
   def test_a_kept_reply_that_is_none_is_a_miss(self):
     self.ask('a')
     (path,) = self.cached()
@@ -530,9 +541,9 @@ class KeyTest(EndpointTest):
         case 'status':
           handler.say({'error': {'message': f'bad key {key}'}}, 500)
         case 'cut':  # where a message is cut, so would be the key in it
-          handler.say({'error': {'message': 'x' * 490 + key}}, 500)
+          handler.say({'error': {'message': 'x' * 480 + key}}, 500)
         case 'html':
-          handler.say(f'<p>{"x" * 170}{key}</p>'.encode())
+          handler.say(f'<p>{"x" * 175}{key}</p>'.encode())
         case 'refused':
           handler.say({'error': {'message': f'bad key {key}'}}, 401)
         case 'shape':

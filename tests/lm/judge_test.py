@@ -219,6 +219,11 @@ class ObjectTest(parameterized.TestCase):
     with self.assertRaises(ValueError):
       schema('{"a": [1]} {"a": [true]}')
 
+  @parameterized.parameters((int, 'true'), (int, '1.0'), (float, 'false'))
+  def test_kinds_of_numbers(self, kind, text):
+    with self.assertRaisesRegex(ValueError, f'expected {kind.__name__}'):
+      verdict.Object({'a': kind})(f'{{"a": {text}}}')
+
   def test_wish_names_every_field(self):
     self.assertEqual(
       self.schema.wish,
