@@ -131,12 +131,12 @@ class Tokenizer:
 
   def encode(self, text: str) -> list[int]:
     """Ids without bos and eos; ValueError for a lone surrogate."""
-    return self._core.encode(_unicode(text), add_special_tokens=False).ids
+    return self._core.encode(valid_unicode(text), add_special_tokens=False).ids
 
   def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
     """`encode` of many texts on all cores."""
     encodings = self._core.encode_batch_fast(
-      [_unicode(text) for text in texts], add_special_tokens=False
+      [valid_unicode(text) for text in texts], add_special_tokens=False
     )
     return [encoding.ids for encoding in encodings]
 
@@ -148,7 +148,7 @@ class Tokenizer:
       exclusive, without leading white space (white space alone is empty).
       Tokens that share a character of several bytes all cover it.
     """
-    encoding = self._core.encode(_unicode(text), add_special_tokens=False)
+    encoding = self._core.encode(valid_unicode(text), add_special_tokens=False)
     offsets = np.array(encoding.offsets, np.int32).reshape(-1, 2)
     for row, (start, end) in enumerate(encoding.offsets):
       while start < end and text[start].isspace():
@@ -185,7 +185,8 @@ class Tokenizer:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _unicode(text: str) -> str:
+def valid_unicode(text: str) -> str:
+  """The text as it came; ValueError for a lone surrogate."""
   try:
     text.encode('utf-8')
   except UnicodeEncodeError as error:
