@@ -36,6 +36,7 @@ bench: $(VENV)/annotate.stamp $(VENV)/bench.stamp
 	$(python) -m benchmarks.train_step --out=docs/results/train_step.json
 	$(python) -m benchmarks.annotate --out=docs/results/annotate.json
 	$(python) -m benchmarks.logits --out=docs/results/logits.json
+	$(python) -m benchmarks.tokens --out=docs/results/tokens.json
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache build socratic.egg-info
