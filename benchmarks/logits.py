@@ -71,7 +71,7 @@ def compare(path, count: int, new: int) -> dict[str, float]:
   import jax
   import jax.numpy as jnp
 
-  from lm import generate, transformer, weights
+  from lm import decode, transformer, weights
 
   peers = theirs(path, count, new)
   gc.collect()
@@ -83,7 +83,7 @@ def compare(path, count: int, new: int) -> dict[str, float]:
   def full(params, tokens):
     return model.apply({'params': params}, tokens).hidden[0] @ table.T
 
-  grown = generate.sample(
+  grown = decode.sample(
     loaded.config,
     loaded.params,
     [ids for ids, _, _ in peers],

@@ -1,85 +1,291 @@
-"""Reading one growing sequence with a KV cache.
+"""Sampling continuations of many prompts at once.
 
-`Reader.read(ids)` returns the last position's logits for the whole of `ids`,
-but runs the model only from the first id that differs from what it read last:
-text that is edited at its end costs what was edited.
+Prompts of uneven length are padded at the front, in buckets, and the padding
+is seen by nobody: a row's result does not depend on the others. Samples of one
+prompt share its prefill. Finished rows leave the batch when they are half of
+it, and the loop ends with the last unfinished one.
 
-Shapes: V vocabulary.
+Shapes: B prompts, G samples a prompt, R = B G rows, T prompt positions, M new
+tokens, V vocabulary.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
+import einops
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import struct
+from jaxtyping import Array, Float, Int
 
-from lm import transformer
+from lm import cache as caches
+from lm import sampling, transformer
 
-# Lengths that a run of new tokens is padded to; one compilation each.
-BUCKETS = (1, 8, 32, 128, 512)
+# A batch of fewer rows costs hardly less.
+FEWEST_ROWS = 8
 
-
-def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
-  """Length of the longest common prefix."""
-  length = min(len(a), len(b))
-  for i in range(length):
-    if a[i] != b[i]:
-      return i
-  return length
+# (logits [R, V], step, tokens so far [R, M]) -> logits [R, V]
+Process = Callable[[Array, Array, Array], Array]
 
 
-class Reader:
-  """Logits of a sequence that grows or changes at its end.
+class Samples(struct.PyTreeNode):
+  """Continuations; beyond `lengths` tokens are -1 and log-probabilities 0.
 
-  Not a pure function: it owns the cache of one sequence. `tokens_run` counts
-  the positions computed since it was made.
+  `logprobs` are the model's own, at temperature 1 and without cuts. The token
+  that stopped a row is its last.
   """
 
-  def __init__(
-    self, config: transformer.TransformerConfig, params, *, size: int
-  ):
-    """Args: config and params of the model; size: longest sequence, in ids."""
-    self._params = params
-    self._size = size
-    self._ids: list[int] = []
-    # Room for the padding of the last bucket behind the longest sequence.
-    room = size + BUCKETS[-1]
-    self._cache = transformer.Cache.create(config, 1, room)
-    model = transformer.Transformer(config)
-    self.tokens_run = 0
+  tokens: Int[Array, 'B G M']
+  logprobs: Float[Array, 'B G M']
+  lengths: Int[Array, 'B G']
 
-    def extend(params, cache, tokens, count):
-      out = model.apply({'params': params}, tokens[None], cache=cache)
-      last = out.hidden[0, count - 1].astype(jnp.float32)
-      logits = transformer.unembedding(params).astype(jnp.float32) @ last
-      return out.cache.replace(length=cache.length + count), logits
 
-    self._extend = jax.jit(extend, donate_argnums=1)
+def bucket(length: int) -> int:
+  """The length that prompts are padded to: one compilation each."""
+  return max(16, 1 << (length - 1).bit_length())
 
-  def read(self, ids: Sequence[int]) -> np.ndarray:
-    """Next-token logits [V], float32, after all of `ids`.
 
-    Raises:
-      ValueError: `ids` is empty or longer than the reader's size.
-    """
-    if not 0 < len(ids) <= self._size:
-      raise ValueError(
-        f'a sequence of 1 to {self._size} ids can be read, got {len(ids)}; '
-        'make the reader with a larger size'
-      )
-    # The last id is always run again: its logits are what is asked for.
-    kept = min(common_prefix(self._ids, ids), len(ids) - 1)
-    self._cache = self._cache.replace(length=jnp.int32(kept))
-    logits = None
-    while kept < len(ids):
-      new = ids[kept : kept + BUCKETS[-1]]
-      bucket = next(size for size in BUCKETS if size >= len(new))
-      tokens = np.zeros(bucket, np.int32)
-      tokens[: len(new)] = new
-      self._cache, logits = self._extend(
-        self._params, self._cache, tokens, jnp.int32(len(new))
-      )
-      kept += len(new)
-      self.tokens_run += len(new)
-    self._ids = list(ids)
-    return np.asarray(logits)
+def pad_front(prompts: Sequence[Sequence[int]]):
+  """Prompts as int32 [B, T], and the length [B] of what precedes each."""
+  lengths = [len(prompt) for prompt in prompts]
+  if not lengths or not all(lengths):
+    raise ValueError(
+      f'expected prompts of at least one token, came lengths {lengths}'
+    )
+  width = bucket(max(lengths))
+  tokens = np.zeros((len(prompts), width), np.int32)
+  for row, prompt in enumerate(prompts):
+    tokens[row, width - len(prompt) :] = prompt
+  return jnp.asarray(tokens), width - jnp.asarray(lengths, jnp.int32)
+
+
+def sample(
+  config: transformer.TransformerConfig,
+  params,
+  prompts: Sequence[Sequence[int]],
+  key: jax.Array,
+  *,
+  max_new_tokens: int,
+  temperature: float | Array = 1.0,
+  top_k: int = 0,
+  top_p: float = 1.0,
+  num_samples: int = 1,
+  stop: Sequence[int] = (),
+  process: Process | None = None,
+) -> Samples:
+  """Draws `num_samples` continuations of each prompt.
+
+  Args:
+    config: of the model.
+    params: of the model.
+    prompts: ids; at least one each.
+    key: one, folded with the number of the prompt; or an array [B] of keys,
+      with which a prompt draws the same in whatever batch it stands.
+    max_new_tokens: M.
+    temperature: 0 is greedy. One for all, one a prompt [B], or one a prompt
+      and step [B, M].
+    top_k: draws from the k most probable; 0 from all.
+    top_p: draws from the fewest that hold this mass.
+    num_samples: G.
+    stop: ids after which a row is finished.
+    process: changes the logits before the draw; a pure function, compiled
+      with the loop (pass the same object again to avoid compiling again).
+
+  Raises:
+    ValueError: an empty prompt, a temperature of another shape, or nothing
+      to draw.
+  """
+  tokens_BT, pad_B = pad_front(prompts)
+  batch, steps = len(prompts), max_new_tokens
+  if key.ndim == 0:
+    key = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch))
+  if steps < 1 or num_samples < 1:
+    raise ValueError(
+      f'max_new_tokens and num_samples must be at least 1, got {steps} and '
+      f'{num_samples}'
+    )
+  heat = jnp.asarray(temperature, jnp.float32)
+  if heat.shape not in ((), (batch,), (batch, steps)):
+    raise ValueError(
+      f'temperature must be one number, [{batch}] or [{batch}, {steps}], got '
+      f'the shape {list(heat.shape)}'
+    )
+  heat = heat.reshape(heat.shape + (1,) * (2 - heat.ndim))
+  state = _begin(
+    config,
+    params,
+    tokens_BT,
+    pad_B,
+    key,
+    jnp.broadcast_to(heat, (batch, steps)),
+    num_samples=num_samples,
+  )
+  return _finish(
+    config,
+    params,
+    state,
+    batch,
+    top_k=top_k,
+    top_p=top_p,
+    stop=tuple(stop),
+    process=process,
+  )
+
+
+def greedy(
+  config: transformer.TransformerConfig,
+  params,
+  prompts: Sequence[Sequence[int]],
+  *,
+  max_new_tokens: int,
+  stop: Sequence[int] = (),
+) -> Samples:
+  """The most probable token at each step; G is 1. See `sample`."""
+  key = jax.random.key(0)  # never used
+  return sample(
+    config,
+    params,
+    prompts,
+    key,
+    max_new_tokens=max_new_tokens,
+    temperature=0.0,
+    stop=stop,
+  )
+
+
+class _State(struct.PyTreeNode):
+  """Rows in mid-decoding; `hidden` is what the next token follows from."""
+
+  step: Int[Array, '']
+  hidden: Float[Array, 'R D']
+  cache: caches.Cache
+  keys: Array
+  heat: Float[Array, 'R M']
+  tokens: Int[Array, 'R M']
+  logprobs: Float[Array, 'R M']
+  done: Array
+
+  def rows(self, index_R):
+    """Those rows only."""
+    return self.replace(
+      cache=self.cache.rows(index_R),
+      **{
+        name: getattr(self, name)[index_R]
+        for name in ('hidden', 'keys', 'heat', 'tokens', 'logprobs', 'done')
+      },
+    )
+
+
+@functools.partial(jax.jit, static_argnums=0, static_argnames=('num_samples',))
+def _begin(config, params, tokens_BT, pad_B, keys_B, heat_BM, *, num_samples):
+  """Reads the prompts; one row a sample from here on."""
+  (batch, length), steps = tokens_BT.shape, heat_BM.shape[1]
+  model = transformer.Transformer(config)
+  cache = caches.Cache.create(config, batch, length + steps, pad_B)
+  out = model.apply({'params': params}, tokens_BT, cache=cache)
+  index_R = jnp.repeat(jnp.arange(batch), num_samples)
+  each = jax.vmap(jax.random.fold_in, (None, 0))
+  keys_BG = jax.vmap(each, (0, None))(keys_B, jnp.arange(num_samples))
+  rows = batch * num_samples
+  return _State(
+    step=jnp.int32(0),
+    hidden=out.hidden[:, -1][index_R],
+    cache=out.cache.rows(index_R) if num_samples > 1 else out.cache,
+    keys=keys_BG.reshape(rows),
+    heat=heat_BM[index_R],
+    tokens=jnp.full((rows, steps), -1, jnp.int32),
+    logprobs=jnp.zeros((rows, steps)),
+    done=jnp.zeros(rows, bool),
+  )
+
+
+@functools.partial(
+  jax.jit,
+  static_argnums=0,
+  static_argnames=('top_k', 'top_p', 'stop', 'process'),
+  donate_argnums=2,
+)
+def _run(config, params, state, until, *, top_k, top_p, stop, process):
+  """Steps until at most `until` rows are unfinished, or all steps are done."""
+  model = transformer.Transformer(config)
+  table_VD = transformer.unembedding(params)
+  steps = state.tokens.shape[1]
+  stop_ids = jnp.array(stop, jnp.int32)
+
+  def choose(s):
+    logits_RV = logits_of(s.hidden, table_VD)
+    changed_RV = logits_RV
+    if process is not None:
+      changed_RV = process(logits_RV, s.step, s.tokens)
+    token_R = sampling.draw(
+      jax.vmap(jax.random.fold_in, (0, None))(s.keys, s.step),
+      changed_RV,
+      s.heat[:, s.step],
+      top_k=top_k,
+      top_p=top_p,
+    )
+    logprob_R = sampling.token_logprob(logits_RV, token_R)
+    s = s.replace(
+      step=s.step + 1,
+      tokens=s.tokens.at[:, s.step].set(jnp.where(s.done, -1, token_R)),
+      logprobs=s.logprobs.at[:, s.step].set(jnp.where(s.done, 0.0, logprob_R)),
+      done=s.done | jnp.isin(token_R, stop_ids),
+    )
+    return s, token_R
+
+  def body(s):
+    s, token_R = choose(s)
+    out = model.apply({'params': params}, token_R[:, None], cache=s.cache)
+    return s.replace(hidden=out.hidden[:, 0], cache=out.cache)
+
+  def going(s):
+    return (s.step < steps - 1) & (jnp.sum(~s.done) > until)
+
+  state = jax.lax.while_loop(going, body, state)
+  # The last token is drawn, but not read.
+  last = (state.step == steps - 1) & ~state.done.all()
+  return jax.lax.cond(last, lambda s: choose(s)[0], lambda s: s, state)
+
+
+def _finish(config, params, state, batch, **settings):
+  """Runs to the end; finished rows leave when they are half of a batch."""
+  rows, steps = state.tokens.shape
+  tokens_RM = np.full((rows, steps), -1, np.int32)
+  logprobs_RM = np.zeros((rows, steps), np.float32)
+  where_R = np.arange(rows)
+  while True:
+    until = where_R.size // 2 if where_R.size >= 2 * FEWEST_ROWS else 0
+    state = _run(config, params, state, jnp.int32(until), **settings)
+    tokens_RM[where_R] = state.tokens
+    logprobs_RM[where_R] = state.logprobs
+    done_R = np.asarray(state.done)
+    if done_R.all() or int(state.step) >= steps:
+      break
+    # The unfinished, and finished ones to fill the bucket.
+    order = np.argsort(done_R, kind='stable')
+    size = max(FEWEST_ROWS, 1 << (int((~done_R).sum()) - 1).bit_length())
+    state = _keep(state, jnp.asarray(order[:size]))
+    where_R = where_R[order[:size]]
+
+  def split(a):
+    return jnp.asarray(einops.rearrange(a, '(b g) ... -> b g ...', b=batch))
+
+  return Samples(
+    tokens=split(tokens_RM),
+    logprobs=split(logprobs_RM),
+    lengths=split((tokens_RM >= 0).sum(-1, dtype=np.int32)),
+  )
+
+
+_keep = jax.jit(_State.rows, donate_argnums=0)
+
+
+def logits_of(hidden_RD, table_VD) -> Float[Array, 'R V']:
+  """Next-token scores, float32."""
+  return jnp.einsum(
+    'rd,vd->rv',
+    hidden_RD,
+    table_VD.astype(hidden_RD.dtype),
+    preferred_element_type=jnp.float32,
+  )

@@ -142,6 +142,7 @@ _LLADA_KEYS = {
   'num_key_value_heads': 'n_kv_heads',
   'intermediate_size': 'mlp_hidden_size',
   'tie_word_embeddings': 'weight_tying',
+  'hidden_act': 'activation_type',
 }
 
 # By the `model_type` of config.json in lower case, and GGUF's architecture.
@@ -176,6 +177,13 @@ FAMILIES = {
     ),
     Family(name='dream', causal=False, fixed={'qkv_bias': True}),
   )
+}
+
+
+# Our activations, and what a config.json may call them.
+_ACTIVATION_NAMES = {
+  'silu': ('silu', 'swish'),
+  'gelu': ('gelu_pytorch_tanh', 'gelu_new'),
 }
 
 
@@ -282,6 +290,14 @@ def config_of_hf(data: Mapping[str, Any]) -> tuple[Family, Config]:
     raise ValueError(
       f'rotary positions must be unscaled, config.json has {scaling}'
     )
+  activation = family.fixed.get('activation', 'silu')
+  names = _ACTIVATION_NAMES[activation]
+  found = get('hidden_activation', get('hidden_act', names[0]))
+  if found not in names:
+    raise ValueError(
+      f'the activation of a {family.name} must be one of {", ".join(names)}, '
+      f'config.json names {found}'
+    )
   fields = dict(
     vocab_size=get('embedding_size', get('vocab_size')),
     layers=get('num_hidden_layers'),
@@ -339,6 +355,13 @@ def hf_of_config(family: Family, c: Config) -> dict[str, Any]:
       f'transformers has no class for the family {family.name}; export one of '
       + ', '.join(f.name for f in FAMILIES.values() if f.architecture)
     )
+  wanted = {'qkv_bias': False, 'qk_norm': False, 'activation': 'silu'}
+  for field, value in (wanted | dict(family.fixed)).items():
+    if getattr(c, field) != value:
+      raise ValueError(
+        f'a {family.name} has {field}={value}, this config has '
+        f'{getattr(c, field)}; export it as another family'
+      )
   gemma = family.name == 'gemma3'
   data = {
     'architectures': [family.architecture],

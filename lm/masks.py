@@ -1,4 +1,4 @@
-"""Who may look at whom: causal, bidirectional, segment and cache masks.
+"""Who may look at whom: causal, bidirectional and segment masks.
 
 Masks are booleans, true where a query may see a key. A `Mask` stays symbolic
 until a block of it is asked for, so that attention can leave out the blocks
@@ -43,23 +43,6 @@ class Mask(struct.PyTreeNode):
       mine, theirs = self.segments[:, queries], self.segments[:, keys]
       allowed &= mine[:, :, None] == theirs[:, None, :]
     return allowed
-
-
-def cached(
-  batch, length, size, start, window=None, pad=None
-) -> Bool[Array, 'B T S']:
-  """Queries at slots start..start+T-1 see the slots up to their own.
-
-  `pad`: [B] slots at the front of each row that nobody sees.
-  """
-  ahead = start + jnp.arange(length)[:, None] - jnp.arange(size)
-  visible = ahead >= 0
-  if window is not None:
-    visible &= ahead < window
-  visible = jnp.broadcast_to(visible, (batch, length, size))
-  if pad is not None:
-    visible &= jnp.arange(size) >= pad[:, None, None]
-  return visible
 
 
 def blockwise(attend, q, k, v, mask: Mask):

@@ -106,3 +106,35 @@ def _attend_bwd(saved, g):
 
 
 attend.defvjp(_attend_fwd, _attend_bwd)
+
+
+def attend_cached(
+  q: Float[Array, 'B T N H'],
+  keys: Float[Array, 'B K H S'],
+  values: Float[Array, 'B K S H'],
+  mask: Bool[Array, 'B T S'],
+) -> Float[Array, 'B T N H']:
+  """`attend` to a cache, whose layout (lm/cache.py) spares every transpose."""
+  q = einops.rearrange(q, 'b t (k g) h -> b k (t g) h', k=keys.shape[1])
+  q = q * jnp.asarray(q.shape[-1] ** -0.5, q.dtype)
+  if mask.shape[1] == 1:
+    # A few queries a head are no matmul: multiplied and added as they stream
+    # by, keys are read once, at the speed of memory.
+    scores = jnp.sum(q[..., None] * keys[:, :, None], 3, dtype=jnp.float32)
+  else:
+    scores = jnp.einsum(
+      'bkqh,bkhs->bkqs', q, keys, preferred_element_type=jnp.float32
+    )
+  groups = q.shape[2] // mask.shape[1]
+  seen = einops.repeat(mask, 'b t s -> b 1 (t g) s', g=groups)
+  scores = jnp.where(seen, scores, NEVER)
+  weights = jnp.exp(scores - scores.max(-1, keepdims=True))
+  total = weights.sum(-1, keepdims=True)
+  mix = jnp.einsum(
+    'bkqs,bksh->bkqh',
+    weights.astype(values.dtype),
+    values,
+    preferred_element_type=jnp.float32,
+  )
+  mix = (mix / total).astype(values.dtype)
+  return einops.rearrange(mix, 'b k (t g) h -> b t (k g) h', g=groups)

@@ -10,6 +10,9 @@ from jaxtyping import Array, Float, Int, Key
 
 from lm import ops
 
+# Entries of a vocabulary that are summed before they are searched.
+_RUN = 256
+
 
 def keep_top_k(logits: Float[Array, 'B V'], top_k: int) -> Float[Array, 'B V']:
   """All but the `top_k` largest become `ops.NEVER`; ties with the last stay.
@@ -25,22 +28,57 @@ def keep_top_k(logits: Float[Array, 'B V'], top_k: int) -> Float[Array, 'B V']:
 
 
 def keep_top_p(
-  logits: Float[Array, 'B V'], top_p: float
+  logits: Float[Array, 'B V'], top_p: float | Float[Array, ' B']
 ) -> Float[Array, 'B V']:
   """Keeps the fewest most probable tokens that hold `top_p` of the mass.
 
   The one that passes `top_p` is kept, so there is always one; of equal tokens
-  the lower id counts as the more probable.
+  the lower id counts as the more probable. An array gives each row its own,
+  and nothing is sorted where none is below 1.
   """
-  if top_p >= 1.0:
-    return logits
-  order_BV = jnp.argsort(logits, axis=-1, descending=True, stable=True)
-  ranked_BV = jnp.take_along_axis(jax.nn.softmax(logits), order_BV, -1)
-  before_BV = jnp.cumsum(ranked_BV, -1) - ranked_BV
-  kept_BV = (before_BV < top_p).at[:, 0].set(True)
-  back_BV = jnp.argsort(order_BV, axis=-1)
-  kept_BV = jnp.take_along_axis(kept_BV, back_BV, -1)
-  return jnp.where(kept_BV, logits, ops.NEVER)
+  top_p = jnp.broadcast_to(top_p, logits.shape[:1])
+
+  def cut(logits):
+    order_BV = jnp.argsort(logits, axis=-1, descending=True, stable=True)
+    ranked_BV = jnp.take_along_axis(jax.nn.softmax(logits), order_BV, -1)
+    before_BV = jnp.cumsum(ranked_BV, -1) - ranked_BV
+    kept_BV = (before_BV < top_p[:, None]).at[:, 0].set(True)
+    kept_BV |= top_p[:, None] >= 1
+    back_BV = jnp.argsort(order_BV, axis=-1)
+    kept_BV = jnp.take_along_axis(kept_BV, back_BV, -1)
+    return jnp.where(kept_BV, logits, ops.NEVER)
+
+  return jax.lax.cond((top_p < 1).any(), cut, lambda logits: logits, logits)
+
+
+def _inverse_cdf(keys_B, logits_BV):
+  """Draws by one uniform number a row, in two levels of cumulative sums.
+
+  Gumbel noise would ask for V random numbers a row, which on CPU cost more
+  than the model. Sums over runs of 256 keep the rounding of float32 small.
+  """
+  batch, size = logits_BV.shape
+  p_BV = jnp.exp(logits_BV - logits_BV.max(-1, keepdims=True))
+  p_BV = jnp.pad(p_BV, ((0, 0), (0, -size % _RUN)))
+  runs_BnR = p_BV.reshape(batch, -1, _RUN)
+
+  def find(target_B, mass_BN):
+    """The first entry whose cumulative mass passes the target, never empty."""
+    ends_BN = jnp.cumsum(mass_BN, -1)
+    index_B = jnp.sum(ends_BN <= target_B[:, None], -1)
+    ids_N = jnp.arange(mass_BN.shape[-1])
+    last_B = jnp.max(jnp.where(mass_BN > 0, ids_N, 0), -1)
+    index_B = jnp.minimum(index_B, last_B)
+    before_BN = jnp.pad(ends_BN, ((0, 0), (1, 0)))
+    return index_B, before_BN[jnp.arange(batch), index_B]
+
+  mass_Bn = runs_BnR.sum(-1)
+  u_B = jax.vmap(jax.random.uniform)(keys_B)
+  target_B = u_B * mass_Bn.sum(-1)
+  run_B, before_B = find(target_B, mass_Bn)
+  inside_BR = runs_BnR[jnp.arange(batch), run_B]
+  place_B, _ = find(target_B - before_B, inside_BR)
+  return run_B * _RUN + place_B
 
 
 def draw(
@@ -49,7 +87,7 @@ def draw(
   temperature: Float[Array, ' B'],
   *,
   top_k: int = 0,
-  top_p: float = 1.0,
+  top_p: float | Float[Array, ' B'] = 1.0,
 ) -> Int[Array, ' B']:
   """One token a row.
 
@@ -66,10 +104,18 @@ def draw(
   """
   logits = logits.astype(jnp.float32)
   hot_B = temperature > 0
-  scaled_BV = logits / jnp.where(hot_B, temperature, 1.0)[:, None]
-  scaled_BV = keep_top_p(keep_top_k(scaled_BV, top_k), top_p)
-  drawn_B = jax.vmap(jax.random.categorical)(keys, scaled_BV)
-  return jnp.where(hot_B, drawn_B, jnp.argmax(logits, -1)).astype(jnp.int32)
+
+  def drawn(logits):
+    scaled_BV = logits / jnp.where(hot_B, temperature, 1.0)[:, None]
+    scaled_BV = keep_top_p(keep_top_k(scaled_BV, top_k), top_p)
+    return _inverse_cdf(keys, scaled_BV).astype(jnp.int32)
+
+  def largest(logits):
+    return jnp.argmax(logits, -1).astype(jnp.int32)
+
+  # A batch that is greedy throughout pays for no draw.
+  drawn_B = jax.lax.cond(hot_B.any(), drawn, largest, logits)
+  return jnp.where(hot_B, drawn_B, largest(logits))
 
 
 def token_logprob(

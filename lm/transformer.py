@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Int
 
+from lm import cache as caches
 from lm import masks, ops
 
 ACTIVATIONS = {
@@ -34,8 +35,10 @@ class TransformerConfig:
   """Shape and switches of the model. Widths in units, `rope_base` in radians.
 
   `scan_layers` compiles one layer and loops over stacked parameters (large
-  models compile fast); unrolled layers run and decode faster on CPU. `remat`
-  recomputes a layer's activations in the backward pass.
+  models compile fast); unrolled layers run and decode faster on CPU. `fused`
+  keeps query, key and value as one kernel and gate and up as another: decodes
+  faster, trains slower. `remat` recomputes a layer's activations in the
+  backward pass.
 
   For Gemma 3: `activation` of the gate, 'silu' or 'gelu' (tanh form);
   `post_norms` on what a layer adds; `embed_scale` multiplies embeddings by
@@ -63,6 +66,7 @@ class TransformerConfig:
   window: int | None = None
   global_every: int = 6
   local_rope_base: float = 10_000.0
+  fused: bool = False
   scan_layers: bool = False
   remat: bool = False
   dtype: str = 'float32'
@@ -130,39 +134,12 @@ class TransformerConfig:
     return tokens * (6 * weights + attention)
 
 
-class Cache(struct.PyTreeNode):
-  """Keys and values of positions already read, with room for more.
-
-  `keys` and `values` hold one [B, S, K, H] array a layer (one stacked
-  [L, B, S, K, H] array when layers are scanned). Slots from `length` on are
-  stale: to forget a tail, lower `length`. The first `pad` slots of a row, if
-  any, are seen by nobody and not counted in positions.
-  """
-
-  keys: Any
-  values: Any
-  length: Int[Array, '']
-  pad: Int[Array, ' B'] | None = None
-
-  @classmethod
-  def create(cls, config: TransformerConfig, batch: int, size: int) -> 'Cache':
-    shape = (batch, size, config.kv_heads, config.head_dim)
-
-    def empty():
-      # An array each, never one shared: a donated buffer is donated once.
-      if config.scan_layers:
-        return jnp.zeros((config.layers, *shape), config.dtype)
-      return tuple(jnp.zeros(shape, config.dtype) for _ in range(config.layers))
-
-    return cls(keys=empty(), values=empty(), length=jnp.zeros((), jnp.int32))
-
-
 class Output(struct.PyTreeNode):
   """`hidden` after the last norm; `captured`: one [B, T, D] a layer."""
 
   hidden: Float[Array, 'B T D']
   captured: tuple[Array, ...] = ()
-  cache: Cache | None = None
+  cache: caches.Cache | None = None
 
 
 def _param(module, name, init, shape, axes):
@@ -252,22 +229,22 @@ class Block(nn.Module):
     c = self.config
     residual_scale = (2 * c.layers) ** -0.5
     y = RMSNorm(c.norm_eps, name='attention_norm')(x)
-    q = Dense(
-      (c.heads, c.head_dim),
-      ('embed', 'heads', 'head_dim'),
-      use_bias=c.qkv_bias,
-      name='query',
-    )(y)
-    kv = {
-      name: Dense(
-        (c.kv_heads, c.head_dim),
-        ('embed', 'kv_heads', 'head_dim'),
+
+    def heads(name, count, axis):
+      return Dense(
+        (count, c.head_dim),
+        ('embed', axis, 'head_dim'),
         use_bias=c.qkv_bias,
         name=name,
       )(y)
-      for name in ('key', 'value')
-    }
-    k, v = kv['key'], kv['value']
+
+    if c.fused:
+      qkv = heads('qkv', c.heads + 2 * c.kv_heads, 'heads')
+      q, k, v = jnp.split(qkv, (c.heads, c.heads + c.kv_heads), axis=2)
+    else:
+      q = heads('query', c.heads, 'heads')
+      k = heads('key', c.kv_heads, 'kv_heads')
+      v = heads('value', c.kv_heads, 'kv_heads')
     if c.qk_norm:
       q = RMSNorm(c.norm_eps, 'head_dim', name='query_norm')(q)
       k = RMSNorm(c.norm_eps, 'head_dim', name='key_norm')(k)
@@ -278,11 +255,8 @@ class Block(nn.Module):
     if cache_kv is None:
       mixed = masks.blockwise(ops.attend, q, k, v, view.mask)
     else:
-      cache_kv = tuple(
-        jax.lax.dynamic_update_slice_in_dim(old, new, slot, axis=1)
-        for old, new in zip(cache_kv, (k, v), strict=True)
-      )
-      mixed = ops.attend(q, *cache_kv, view.mask)
+      cache_kv = caches.write(cache_kv, k, v, slot)
+      mixed = ops.attend_cached(q, *cache_kv, view.mask)
     y = Dense(
       (c.width,),
       ('heads', 'head_dim', 'embed'),
@@ -294,8 +268,12 @@ class Block(nn.Module):
       y = RMSNorm(c.norm_eps, name='post_attention_norm')(y)
     x = x + y
     y = RMSNorm(c.norm_eps, name='mlp_norm')(x)
-    gate = Dense((c.mlp_width,), ('embed', 'mlp'), name='gate')(y)
-    up = Dense((c.mlp_width,), ('embed', 'mlp'), name='up')(y)
+    if c.fused:
+      both = Dense((2 * c.mlp_width,), ('embed', 'mlp'), name='gate_up')(y)
+      gate, up = jnp.split(both, 2, axis=-1)
+    else:
+      gate = Dense((c.mlp_width,), ('embed', 'mlp'), name='gate')(y)
+      up = Dense((c.mlp_width,), ('embed', 'mlp'), name='up')(y)
     down = Dense(
       (c.width,), ('mlp', 'embed'), init_scale=residual_scale, name='down'
     )
@@ -336,19 +314,19 @@ class Transformer(nn.Module):
     *,
     causal: bool = True,
     capture: tuple[int, ...] = (),
-    cache: Cache | None = None,
+    cache: caches.Cache | None = None,
   ) -> Output:
     """Runs the model.
 
     Args:
       tokens: ids below `vocab_size`.
-      positions: for RoPE; counted from 0 (or from `cache.length`) if absent.
+      positions: for RoPE; counted from 0 (or by the cache) if absent.
       segments: packed documents attend only within equal numbers.
       causal: whether a position sees only itself and earlier ones.
       capture: layers whose output to return; 0 is the embedding, l the output
         of the l-th layer (before the last norm).
       cache: keys and values of earlier positions; the new ones are written
-        from `cache.length` on. Implies causal, unpacked sequences.
+        from its cursor on. Implies causal, unpacked sequences.
 
     Raises:
       ValueError: a layer outside [0, layers] is captured, or a cache is given
@@ -361,11 +339,10 @@ class Transformer(nn.Module):
         raise ValueError(f'capture: layer {layer} is not in [0, {c.layers}]')
     if cache is not None and (segments is not None or not causal):
       raise ValueError('a cache serves causal, unpacked sequences only')
-    start = jnp.int32(0) if cache is None else cache.length
-    if positions is None:
-      positions = jnp.broadcast_to(start + jnp.arange(length), (batch, length))
-      if cache is not None and cache.pad is not None:
-        positions = jnp.maximum(positions - cache.pad[:, None], 0)
+    if positions is None and cache is not None:
+      positions = cache.positions(length)
+    elif positions is None:
+      positions = jnp.broadcast_to(jnp.arange(length), (batch, length))
     table = _param(
       self,
       'embedding',
@@ -389,11 +366,11 @@ class Transformer(nn.Module):
       if cache is None:
         mask = masks.Mask(causal=causal, segments=segments, window=window)
       else:
-        size = (cache.keys if c.scan_layers else cache.keys[0]).shape[-3]
-        mask = masks.cached(batch, length, size, start, window, cache.pad)
+        mask = cache.mask(length, window)
       rope = rope_table(positions, c.head_dim, base)
       views.append(View(rope=rope, mask=mask))
     states = [x]
+    start = jnp.int32(0) if cache is None else cache.cursor
     if c.scan_layers:
       x, kv, states = self._scan(x, cache, views, start, bool(capture))
     else:
@@ -407,7 +384,7 @@ class Transformer(nn.Module):
         states.append(x)
     if cache is not None:
       keys, values = kv if c.scan_layers else zip(*kv, strict=True)
-      cache = cache.replace(keys=keys, values=values, length=start + length)
+      cache = cache.advanced(keys, values, length)
     x = RMSNorm(c.norm_eps, name='final_norm')(x)
     captured = tuple(states[layer] for layer in capture)
     return Output(hidden=x, captured=captured, cache=cache)

@@ -6,6 +6,7 @@ devices one after the other: the host never holds a copy of the whole model.
 """
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -251,7 +252,7 @@ def load(
     param_dtype: of the parameters in memory; `dtype` among the overrides is
       what the model computes in.
     shardings: a tree of shardings like the parameters; default device if None.
-    **overrides: fields of TransformerConfig (dtype, scan_layers, remat).
+    **overrides: fields of TransformerConfig (dtype, fused, scan_layers, remat).
 
   Raises:
     CheckpointError: a missing, extra or misshapen tensor, a file that is cut,
@@ -260,6 +261,9 @@ def load(
   """
   source = open_source(path)
   family, config = source.config()
+  fused = overrides.pop('fused', False)
+  if fused and shardings is not None:
+    raise ValueError('fused: join with weights.fuse after loading into shards')
   config = dataclasses.replace(config, **overrides)
 
   def put(path, value):
@@ -281,7 +285,69 @@ def load(
         _insert(params, whole, jax.device_put(stacked, sharding))
     else:
       _insert(params, name, put(name, value))
+  if fused:
+    config, params = fuse(config, params)
   return Pretrained(family, config, params)
+
+
+# What `fused` joins, and along which axis of a kernel.
+_JOINED = {
+  'qkv': (('query', 'key', 'value'), -2),
+  'gate_up': (('gate', 'up'), -1),
+}
+
+
+def fuse(config: transformer.TransformerConfig, params: Mapping[str, Any]):
+  """Config and parameters with the kernels of a layer joined; for decoding."""
+  if config.fused:
+    return config, dict(params)
+
+  def joined(block):
+    block = dict(block)
+    for whole, (parts, axis) in _JOINED.items():
+      parts = [block.pop(part) for part in parts]
+      join = functools.partial(_concatenate, axis)
+      block[whole] = jax.tree.map(join, *parts)
+    return block
+
+  return dataclasses.replace(config, fused=True), _blocks(params, joined)
+
+
+def split(config: transformer.TransformerConfig, params: Mapping[str, Any]):
+  """`fuse` undone."""
+  if not config.fused:
+    return config, dict(params)
+  n, k, f = config.heads, config.kv_heads, config.mlp_width
+  cuts = {'qkv': (n, n + k), 'gate_up': (f,)}
+
+  def parted(block):
+    block = dict(block)
+    for whole, (parts, axis) in _JOINED.items():
+      pieces = jax.tree.map(
+        lambda a, whole=whole, axis=axis: jnp.split(a, cuts[whole], axis),
+        block.pop(whole),
+      )
+      for i, part in enumerate(parts):
+        block[part] = {name: piece[i] for name, piece in pieces.items()}
+    return block
+
+  return dataclasses.replace(config, fused=False), _blocks(params, parted)
+
+
+def _concatenate(axis, *arrays):
+  return jnp.concatenate(arrays, axis)
+
+
+def _blocks(params, change):
+  """Parameters with each layer (or the stack of them) changed."""
+  out = dict(params)
+  if 'layers' in out:
+    out['layers'] = {'block': change(out['layers']['block'])}
+  return out | {
+    name: change(value)
+    for name, value in params.items()
+    if name.startswith('layer_')
+  }
 
 
 def unrolled(params: Mapping[str, Any], layers: int) -> dict[str, Any]:
@@ -309,12 +375,14 @@ def export(
 
   Raises:
     FileExistsError: something lies at `folder`.
-    ValueError: transformers has no class for the family.
+    ValueError: transformers has no class for the family, or no field for a
+      switch of the config.
   """
   folder = pathlib.Path(folder)
   if folder.exists():
     raise FileExistsError(f'expected nothing at {folder}, found something')
   data = families.hf_of_config(family, config)
+  config, params = split(config, params)
   params = unrolled(params, config.layers)
   tensors = {}
   for row in families.rows(family, config, 'hf'):

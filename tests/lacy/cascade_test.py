@@ -7,8 +7,9 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from lacy import cascade
-from lm import decode, transformer
+from lm import reader as readers
 from lm import tokenizer as tokenizer_lib
+from lm import transformer
 
 SCORES = [0.50, 0.10, 0.90, 0.20, 0.80, 0.30, 0.70, 0.95, 0.40, 0.60]
 TEXTS = [
@@ -143,7 +144,7 @@ class ModelCascadeTest(parameterized.TestCase):
     tokens = jnp.zeros((1, 2), jnp.int32)
     params = nn.unbox(model.init(jax.random.key(seed), tokens)['params'])
     params = jax.tree.map(lambda p: 6 * p, params)  # decided, not uniform
-    reader = decode.Reader(self.config, params, size=96)
+    reader = readers.Reader(self.config, params, size=96)
     return cascade.call_reader(reader.read, self.tokenizer.call_id), reader
 
   def generate(self, read, partner, beta, prompt='Marie'):
@@ -183,7 +184,7 @@ class ModelCascadeTest(parameterized.TestCase):
   def test_the_cache_keeps_what_did_not_change(self):
     _, reader = self.reader(0)
     ids = self.tokenizer.encode(TEXTS[0])[:20]
-    full = decode.Reader(self.config, reader._params, size=96)
+    full = readers.Reader(self.config, reader._params, size=96)
     reader.read(ids[:10])
     self.assertEqual(reader.tokens_run, 10)
     reader.read(ids[:12])

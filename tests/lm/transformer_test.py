@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
+from lm import cache as caches
 from lm import masks, ops, transformer
 
 SMALL = transformer.TransformerConfig(
@@ -159,7 +160,7 @@ class TransformerTest(parameterized.TestCase):
     config = dataclasses.replace(SMALL, scan_layers=scan_layers)
     model, params = make(config)
     tokens = tokens_of((2, 8))
-    cache = transformer.Cache.create(config, 2, 11)
+    cache = caches.Cache.create(config, 2, 11)
     pieces = []
     for piece in (tokens[:, :3], tokens[:, 3:4], tokens[:, 4:]):
       out = run(model, params, piece, cache=cache)
@@ -168,7 +169,8 @@ class TransformerTest(parameterized.TestCase):
     np.testing.assert_allclose(
       jnp.concatenate(pieces, 1), run(model, params, tokens).hidden, atol=1e-5
     )
-    self.assertEqual(cache.length, 8)
+    self.assertEqual(cache.cursor, 8)
+    self.assertEqual(cache.lengths.tolist(), [8, 8])
 
   def test_bfloat16_stays_near_float32(self):
     model, params = make(SMALL)

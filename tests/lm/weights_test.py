@@ -12,6 +12,7 @@ import numpy as np
 import safetensors.numpy
 from absl.testing import absltest, parameterized
 
+from lm import cache as caches
 from lm import families, transformer, weights
 
 PEERS = pathlib.Path(__file__).parent / 'peers'
@@ -55,7 +56,7 @@ class FamiliesTest(Folder):
     loaded = weights.load(PEERS / family)
     tokens, want = peer(family)
     model = transformer.Transformer(loaded.config)
-    cache = transformer.Cache.create(loaded.config, 2, 16)
+    cache = caches.Cache.create(loaded.config, 2, 16)
     table = transformer.unembedding(loaded.params)
     for t in range(tokens.shape[1]):
       out = model.apply(

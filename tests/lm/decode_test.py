@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from lm import generate, transformer, weights
+from lm import decode, transformer, weights
 
 PEERS = pathlib.Path(__file__).parent / 'peers'
 PROMPTS = ([7], [1, 2, 3, 4, 5, 6, 7, 8], list(range(20, 37)), [60, 0, 9])
@@ -43,7 +43,7 @@ def log_softmax(z):
 
 
 def draw(model, prompts, key, **kwargs):
-  return generate.sample(model.config, model.params, prompts, key, **kwargs)
+  return decode.sample(model.config, model.params, prompts, key, **kwargs)
 
 
 class SampleTest(parameterized.TestCase):
@@ -163,10 +163,10 @@ class SampleTest(parameterized.TestCase):
 
   def test_lengths_within_a_bucket_compile_once(self):
     model = load()
-    generate._sample.clear_cache()
+    decode._run.clear_cache()
     for prompt in ([1], [1, 2, 3], list(range(16))):
       draw(model, [prompt], jax.random.key(0), max_new_tokens=2)
-    self.assertEqual(generate._sample._cache_size(), 1)
+    self.assertEqual(decode._run._cache_size(), 1)
 
   def test_bad_input(self):
     model = load()

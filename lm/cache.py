@@ -1,0 +1,113 @@
+"""Keys and values of positions already read: a ring of slots with one cursor.
+
+Every row writes at the same slot, whatever the length of its own text: a row
+that came later, or was padded at the front, sees only its last `lengths` slots
+and counts its positions from there. So one contiguous write serves rows of any
+length, and a finished row can be replaced by another in mid-decoding.
+
+Shapes: B sequences, T new positions, S slots, K key-value heads, H head width,
+L layers.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Bool, Int
+
+
+class Cache(struct.PyTreeNode):
+  """`keys` [B, K, H, S] and `values` [B, K, S, H], one of each a layer.
+
+  (Slots are last in keys, so that scoring one query runs along them.) Where
+  layers are scanned, both are one array with L in front.
+
+  `cursor`: the slot that is written next. `lengths`: how many positions before
+  it a row sees; negative where that many tokens to come are padding. Whatever
+  else lies in the slots is stale: to forget a tail, lower both. Positions that
+  are written together must not pass the last slot; single ones go round.
+  """
+
+  keys: Any
+  values: Any
+  cursor: Int[Array, '']
+  lengths: Int[Array, ' B']
+
+  @classmethod
+  def create(cls, config, batch: int, size: int, padding=None) -> 'Cache':
+    """An empty cache in the config's dtype; see `place`.
+
+    Args:
+      config: of the model.
+      batch: B.
+      size: S, the most positions that a row can see.
+      padding: [B] tokens at the front of what is read first; none if absent.
+    """
+    rows, (width, heads) = (batch, config.kv_heads), (config.head_dim, size)
+
+    def empty(shape):
+      # An array each, never one shared: a donated buffer is donated once.
+      if config.scan_layers:
+        return jnp.zeros((config.layers, *shape), config.dtype)
+      return tuple(jnp.zeros(shape, config.dtype) for _ in range(config.layers))
+
+    if padding is None:
+      padding = jnp.zeros(batch, jnp.int32)
+    return cls(
+      keys=empty((*rows, width, heads)),
+      values=empty((*rows, heads, width)),
+      cursor=jnp.int32(0),
+      lengths=-padding,
+    )
+
+  @property
+  def size(self) -> int:
+    """S."""
+    return jax.tree.leaves(self.keys)[0].shape[-1]
+
+  def positions(self, count: int) -> Int[Array, 'B T']:
+    """Of the next `count` tokens of each row; 0 for padding."""
+    return jnp.maximum(self.lengths[:, None] + jnp.arange(count), 0)
+
+  def mask(self, count: int, window=None) -> Bool[Array, 'B T S']:
+    """Which slots the next `count` tokens see, themselves included.
+
+    Args:
+      count: T.
+      window: only the last so many, if not None.
+    """
+    slots_T1 = self.cursor + jnp.arange(count)[:, None]
+    age_TS = (slots_T1 - jnp.arange(self.size)) % self.size
+    reach_BT1 = (self.lengths[:, None] + jnp.arange(count))[:, :, None]
+    seen_BTS = age_TS <= reach_BT1
+    return seen_BTS if window is None else seen_BTS & (age_TS < window)
+
+  def advanced(self, keys, values, count: int) -> 'Cache':
+    """With what was written, and the cursor behind it."""
+    return Cache(
+      keys=keys,
+      values=values,
+      cursor=(self.cursor + count) % self.size,
+      lengths=self.lengths + count,
+    )
+
+  def rows(self, index: Int[Array, ' R']) -> 'Cache':
+    """The given rows, in the given order; a row may come several times."""
+
+    def take(a):
+      return jnp.take(a, index, axis=a.ndim - 4)
+
+    return self.replace(
+      keys=jax.tree.map(take, self.keys),
+      values=jax.tree.map(take, self.values),
+      lengths=self.lengths[index],
+    )
+
+
+def write(pair, k_BTKH, v_BTKH, cursor):
+  """One layer's (keys, values) with new positions from slot `cursor` on."""
+  keys, values = pair
+  k_BKHT, v_BKTH = k_BTKH.transpose(0, 2, 3, 1), v_BTKH.transpose(0, 2, 1, 3)
+  update = jax.lax.dynamic_update_slice_in_dim
+  return update(keys, k_BKHT, cursor, 3), update(values, v_BKTH, cursor, 2)
