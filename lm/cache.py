@@ -9,6 +9,7 @@ Shapes: B sequences, T new positions, S slots, K key-value heads, H head width,
 L layers.
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -109,5 +110,15 @@ def write(pair, k_BTKH, v_BTKH, cursor):
   """One layer's (keys, values) with new positions from slot `cursor` on."""
   keys, values = pair
   k_BKHT, v_BKTH = k_BTKH.transpose(0, 2, 3, 1), v_BTKH.transpose(0, 2, 1, 3)
-  update = jax.lax.dynamic_update_slice_in_dim
+  update = _update_bits if keys.dtype == jnp.bfloat16 else _update
   return update(keys, k_BKHT, cursor, 3), update(values, v_BKTH, cursor, 2)
+
+
+_update = jax.lax.dynamic_update_slice_in_dim
+
+
+def _update_bits(old, new, cursor, axis):
+  """As integers: XLA's CPU updates bfloat16 by way of a float32 copy."""
+  bits = functools.partial(jax.lax.bitcast_convert_type, new_dtype=jnp.uint16)
+  out = _update(bits(old), bits(new), cursor, axis)
+  return jax.lax.bitcast_convert_type(out, jnp.bfloat16)

@@ -105,22 +105,22 @@ def draw(
   logits = logits.astype(jnp.float32)
   hot_B = temperature > 0
 
+  largest_B = jnp.argmax(logits, -1).astype(jnp.int32)
+
   def drawn(logits):
     scaled_BV = logits / jnp.where(hot_B, temperature, 1.0)[:, None]
     scaled_BV = keep_top_p(keep_top_k(scaled_BV, top_k), top_p)
-    return _inverse_cdf(keys, scaled_BV).astype(jnp.int32)
-
-  def largest(logits):
-    return jnp.argmax(logits, -1).astype(jnp.int32)
+    token_B = _inverse_cdf(keys, scaled_BV).astype(jnp.int32)
+    return jnp.where(hot_B, token_B, largest_B)
 
   # A batch that is greedy throughout pays for no draw.
-  drawn_B = jax.lax.cond(hot_B.any(), drawn, largest, logits)
-  return jnp.where(hot_B, drawn_B, largest(logits))
+  return jax.lax.cond(hot_B.any(), drawn, lambda _: largest_B, logits)
 
 
 def token_logprob(
   logits: Float[Array, 'B V'], tokens: Int[Array, ' B']
 ) -> Float[Array, ' B']:
   """log p(token) of the model itself, at temperature 1 and without cuts."""
-  logp_BV = jax.nn.log_softmax(logits.astype(jnp.float32))
-  return jnp.take_along_axis(logp_BV, tokens[:, None], -1)[:, 0]
+  logits = logits.astype(jnp.float32)
+  picked_B = jnp.take_along_axis(logits, tokens[:, None], -1)[:, 0]
+  return picked_B - jax.nn.logsumexp(logits, axis=-1)
