@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 from launch import openai_request, openai_run
+from lm import drawn
 
 
 class Form:
@@ -62,7 +63,7 @@ class Form:
       'text_offset': [offset for _, offset in tokens],
     }
 
-  def _entry(self, token: openai_run.Token, top: int) -> dict[str, Any]:
+  def _entry(self, token: drawn.Token, top: int) -> dict[str, Any]:
     return {
       **self._named(token.id, token.logprob),
       'top_logprobs': [self._named(*pair) for pair in token.top[:top]],

@@ -10,24 +10,10 @@ from typing import Any, NamedTuple, Protocol
 
 from launch import openai_request, openai_text
 from launch.openai_request import ApiError
+from lm.drawn import Result, Token
 
 # Between looks at whether the client is still there, in seconds.
 LOOK = 0.2
-
-
-class Token(NamedTuple):
-  """A token that was drawn; `top` holds alternatives, best first, or none."""
-
-  id: int
-  logprob: float
-  top: tuple[tuple[int, float], ...] = ()
-
-
-class Result(NamedTuple):
-  """All tokens; `finish` is 'stop' or 'length'."""
-
-  tokens: list[Token]
-  finish: str
 
 
 class Tokenizer(Protocol):

@@ -122,3 +122,38 @@ def _update_bits(old, new, cursor, axis):
   bits = functools.partial(jax.lax.bitcast_convert_type, new_dtype=jnp.uint16)
   out = _update(bits(old), bits(new), cursor, axis)
   return jax.lax.bitcast_convert_type(out, jnp.bfloat16)
+
+
+def place(cache: Cache, one: Cache, row) -> Cache:
+  """`cache` with the one row of `one` in place of its row `row`.
+
+  What `one` has read, all its slots, comes to lie before the cursor.
+
+  Raises:
+    ValueError: `one` has more slots.
+  """
+  if one.size > cache.size:
+    raise ValueError(
+      f'expected at most {cache.size} slots to place, came {one.size}'
+    )
+  shift = cache.cursor - one.size
+
+  def placed(old, new, axis):
+    half = old.dtype == jnp.bfloat16
+    if half:
+      old, new = (
+        jax.lax.bitcast_convert_type(a, jnp.uint16) for a in (old, new)
+      )
+    rest = [(0, 0)] * new.ndim
+    rest[axis] = (0, cache.size - one.size)
+    new = jnp.roll(jnp.pad(new, rest), shift, axis)
+    out = _update(old, new, row, old.ndim - 4)
+    return jax.lax.bitcast_convert_type(out, jnp.bfloat16) if half else out
+
+  return cache.replace(
+    keys=jax.tree.map(lambda a, b: placed(a, b, -1), cache.keys, one.keys),
+    values=jax.tree.map(
+      lambda a, b: placed(a, b, -2), cache.values, one.values
+    ),
+    lengths=cache.lengths.at[row].set(one.lengths[0]),
+  )

@@ -46,15 +46,23 @@ def bucket(length: int) -> int:
   return max(16, 1 << (length - 1).bit_length())
 
 
-def pad_front(prompts: Sequence[Sequence[int]]):
-  """Prompts as int32 [B, T], and the length [B] of what precedes each."""
+def pad_front(
+  prompts: Sequence[Sequence[int]], *, rows: int = 0, most: int = 2**30
+):
+  """Prompts as int32 [B, T], and the length [B] of what precedes each.
+
+  Up to `rows`, rows of one token fill the batch. T is a bucket, but not above
+  `most`.
+  """
   lengths = [len(prompt) for prompt in prompts]
   if not lengths or not all(lengths):
     raise ValueError(
       f'expected prompts of at least one token, came lengths {lengths}'
     )
-  width = bucket(max(lengths))
-  tokens = np.zeros((len(prompts), width), np.int32)
+  width = max(lengths)
+  width = max(width, min(bucket(width), most))
+  lengths += [1] * (rows - len(lengths))
+  tokens = np.zeros((len(lengths), width), np.int32)
   for row, prompt in enumerate(prompts):
     tokens[row, width - len(prompt) :] = prompt
   return jnp.asarray(tokens), width - jnp.asarray(lengths, jnp.int32)

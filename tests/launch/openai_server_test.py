@@ -17,7 +17,7 @@ from unittest import mock
 from absl.testing import absltest, parameterized
 
 from launch import openai_request, openai_run, openai_server, openai_text, serve
-from lm import endpoint, reply
+from lm import drawn, endpoint, reply
 
 ROOT = pathlib.Path(__file__).parents[2]
 EOS = 256
@@ -72,12 +72,12 @@ class Engine:
         future.cancel()
         return None
       top = ((i, -0.25), (ord('?'), -float('inf')))
-      token = openai_run.Token(i, -0.25, top)
+      token = drawn.Token(i, -0.25, top)
       tokens.append(token)
       on_token(token)
       if i in options['stop']:
         finish = 'stop'
-    return future.set_result(openai_run.Result(tokens, finish))
+    return future.set_result(drawn.Result(tokens, finish))
 
   def cancel(self, future):
     self.cancelled.append(future)
@@ -189,7 +189,7 @@ class AssemblerTest(parameterized.TestCase):
 
       assembler = openai_text.Assembler(Tokenizer(), [-1, -1], stop)
       for i in range(len(vocabulary)):
-        pieces.append(assembler.push(openai_run.Token(i, 0.0)))
+        pieces.append(assembler.push(drawn.Token(i, 0.0)))
         self.assertNotIn('\ufffd', pieces[-1].text)
         sent = ''.join(piece.text for piece in pieces)
         self.assertTrue(expected.startswith(sent), sent)
@@ -208,7 +208,7 @@ class AssemblerTest(parameterized.TestCase):
         return ' '.join(('the', 'cat', 'sat')[i] for i in ids)
 
     assembler = openai_text.Assembler(Words(), [0])
-    pieces = [assembler.push(openai_run.Token(i, 0.0)) for i in (1, 2, 1)]
+    pieces = [assembler.push(drawn.Token(i, 0.0)) for i in (1, 2, 1)]
     self.assertEqual([p.text for p in pieces], [' cat', ' sat', ' cat'])
 
   def test_garbage_is_sent_in_the_end(self):
@@ -216,13 +216,13 @@ class AssemblerTest(parameterized.TestCase):
     assembler = openai_text.Assembler(tokenizer, [65], ())
     text = ''
     for i in [0xE6, 0x97]:
-      text += assembler.push(openai_run.Token(i, 0.0)).text
+      text += assembler.push(drawn.Token(i, 0.0)).text
     self.assertEqual(text, '')
     self.assertEqual(assembler.finish().text, '\ufffd')
 
   def test_endless_garbage_is_not_held_back_for_ever(self):
     assembler = openai_text.Assembler(ByteTokenizer(), [65], ())
-    pieces = [assembler.push(openai_run.Token(0xFF, 0.0)) for _ in range(64)]
+    pieces = [assembler.push(drawn.Token(0xFF, 0.0)) for _ in range(64)]
     pieces.append(assembler.finish())
     self.assertEqual(''.join(p.text for p in pieces), '\ufffd' * 64)
     self.assertTrue(pieces[7].text)
