@@ -286,7 +286,7 @@ def _finish(config, params, state, batch, **settings):
   )
 
 
-_keep = jax.jit(_State.rows, donate_argnums=0)
+_keep = jax.jit(_State.rows)
 
 
 def logits_of(hidden_RD, table_VD) -> Float[Array, 'R V']:

@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -120,6 +121,40 @@ class SampleTest(parameterized.TestCase):
       )
       self.assertFalse(np.any(out.logprobs[row, 0, length:]))
 
+  def test_finished_rows_leave_and_change_nothing(self):
+    model = load()
+    # 40 rows, of which most stop early: 40, 16, then 8 rows at work.
+    prompts = [[i] for i in range(40)]
+    settings = dict(max_new_tokens=30, temperature=1.0, stop=range(0, 61, 9))
+    keys = jax.random.split(jax.random.key(4), 40)
+    sizes = []
+    run = decode._run
+
+    def watched(config, params, state, *args, **kwargs):
+      sizes.append(state.tokens.shape[0])
+      return run(config, params, state, *args, **kwargs)
+
+    with mock.patch.object(decode, '_run', watched):
+      whole = draw(model, prompts, keys, **settings)
+    self.assertEqual(sizes[0], 40)
+    self.assertLessEqual(sizes[-1], 16)
+    self.assertEqual(sizes, sorted(sizes, reverse=True))
+    for row in range(0, 40, 3):
+      alone = draw(
+        model, prompts[row : row + 1], keys[row : row + 1], **settings
+      )
+      self.assertEqual(whole.tokens[row].tolist(), alone.tokens[0].tolist())
+      self.assertEqual(int(whole.lengths[row, 0]), int(alone.lengths[0, 0]))
+      np.testing.assert_allclose(
+        whole.logprobs[row], alone.logprobs[0], atol=1e-4
+      )
+
+  def test_greedy_is_temperature_zero(self):
+    model = load()
+    out = decode.greedy(model.config, model.params, PROMPTS, max_new_tokens=5)
+    for row, prompt in enumerate(PROMPTS):
+      self.assertEqual(out.tokens[row, 0].tolist(), greedy(model, prompt, 5))
+
   def test_temperature_by_prompt_and_step(self):
     model = load()
     heat = np.full((2, 6), 3.0)
@@ -172,6 +207,15 @@ class SampleTest(parameterized.TestCase):
     model = load()
     with self.assertRaisesRegex(ValueError, r'at least one token.*\[1, 0\]'):
       draw(model, [[1], []], jax.random.key(0), max_new_tokens=2)
+    for steps, count in ((0, 1), (2, 0)):
+      with self.assertRaisesRegex(ValueError, f'got {steps} and {count}'):
+        draw(
+          model,
+          [[1]],
+          jax.random.key(0),
+          max_new_tokens=steps,
+          num_samples=count,
+        )
     with self.assertRaisesRegex(ValueError, r'one number, \[1\] or \[1, 2\]'):
       draw(
         model,

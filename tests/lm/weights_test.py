@@ -1,10 +1,14 @@
 """Checkpoints against what transformers makes of them (make_peers.py)."""
 
+import dataclasses
+import functools
 import json
+import os
 import pathlib
 import shutil
 import tempfile
 
+import flax.linen as nn
 import gguf
 import jax
 import jax.numpy as jnp
@@ -50,6 +54,68 @@ class FamiliesTest(Folder):
     got = logits(loaded, tokens)
     error = np.abs(got - want).max() / np.abs(want).max()
     self.assertLess(error, 1e-5)
+
+  @parameterized.product(family=FAMILIES, scan_layers=(False, True))
+  def test_fused_equals_transformers_and_splits_again(
+    self, family, scan_layers
+  ):
+    plain = weights.load(PEERS / family, scan_layers=scan_layers)
+    fused = weights.load(PEERS / family, scan_layers=scan_layers, fused=True)
+    tokens, want = peer(family)
+    error = np.abs(logits(fused, tokens) - want).max() / np.abs(want).max()
+    self.assertLess(error, 1e-5)
+    # The tree is the one that the model itself would make.
+    made = jax.eval_shape(
+      transformer.Transformer(fused.config).init,
+      jax.random.key(0),
+      jnp.asarray(tokens),
+    )['params']
+    self.assertEqual(
+      jax.tree.map(np.shape, fused.params),
+      jax.tree.map(np.shape, nn.meta.unbox(made)),
+    )
+    config, params = weights.split(fused.config, fused.params)
+    self.assertEqual(config, plain.config)
+    jax.tree.map(np.testing.assert_array_equal, params, plain.params)
+    weights.export(self.folder / 'out', *fused)
+    again = weights.load(self.folder / 'out').params
+    jax.tree.map(
+      functools.partial(np.testing.assert_allclose, atol=1e-6),
+      again,
+      weights.unrolled(plain.params, config.layers),
+    )
+
+  @parameterized.parameters('float16', 'bfloat16')
+  def test_half_precision_files(self, dtype):
+    shutil.copy(PEERS / 'llama' / 'config.json', self.folder)
+    tensors = tensors_of('llama')
+    half = {n: v.astype(jnp.dtype(dtype)) for n, v in tensors.items()}
+    safetensors.numpy.save_file(half, self.folder / 'model.safetensors')
+    got = weights.load(self.folder)
+    rounded = {n: v.astype(np.float32) for n, v in half.items()}
+    os.remove(self.folder / 'model.safetensors')
+    safetensors.numpy.save_file(rounded, self.folder / 'model.safetensors')
+    jax.tree.map(
+      np.testing.assert_array_equal,
+      got.params,
+      weights.load(self.folder).params,
+    )
+    self.assertEqual(got.params['embedding'].dtype, np.float32)
+
+  def test_what_a_family_cannot_say_is_refused(self):
+    loaded = weights.load(PEERS / 'llama')
+    config = dataclasses.replace(loaded.config, qkv_bias=True)
+    with self.assertRaisesRegex(ValueError, 'a llama has qkv_bias=False'):
+      weights.export(self.folder / 'out', loaded.family, config, {})
+    self.assertFalse((self.folder / 'out').exists())
+    shutil.copytree(PEERS / 'llama', self.folder / 'relu')
+    file = self.folder / 'relu' / 'config.json'
+    data = json.loads(file.read_text()) | {'hidden_act': 'relu'}
+    file.write_text(json.dumps(data))
+    with self.assertRaisesRegex(
+      weights.CheckpointError, 'one of silu, swish, config.json names relu'
+    ):
+      weights.load(self.folder / 'relu')
 
   @parameterized.parameters(*FAMILIES)
   def test_cached_equals_full(self, family):
