@@ -130,7 +130,7 @@ class HiddenTest(parameterized.TestCase):
         padded = jnp.array([PROMPTS[row] + [0] * (17 - len(PROMPTS[row]))])
         out = apply(model.config, model.params, padded, layers)
         for number, captured in enumerate(out.captured):
-          want = captured[0, jnp.array(positions[row])]
+          want = captured[0, : len(PROMPTS[row])][jnp.array(positions[row])]
           np.testing.assert_allclose(state[number], want, atol=1e-5)
         seen.append(row)
     self.assertCountEqual(seen, range(4))
