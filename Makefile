@@ -10,11 +10,12 @@ WORKDIR ?= runs/demo
 python := $(VENV)/bin/python
 pins := setup.cfg pyproject.toml constraints.txt
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo demo-cascade test lint bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo    train, delegate and compare on real Wikipedia text'
+	@echo 'make demo-cascade  then: write with SmolLM2 as the partner'
 	@echo 'make test    the whole test suite'
 	@echo 'make lint    ruff, check and format'
 	@echo 'make bench   beside PyTorch, transformers and spaCy, into docs/results'
@@ -24,6 +25,10 @@ help:
 
 demo: $(VENV)/annotate.stamp
 	$(python) -m launch.demo --workdir=$(WORKDIR)
+
+demo-cascade: $(VENV)/annotate.stamp
+	$(python) -m launch.cascade --config=configs/lacy/cascade.py \
+	  --config.cascade.runs=$(WORKDIR) --workdir=runs/cascade
 
 test: $(VENV)/test.stamp
 	$(python) -m pytest -q -n $(WORKERS) --maxprocesses=8 --dist=loadfile tests

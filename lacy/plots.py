@@ -2,7 +2,9 @@
 
 `losses`: loss on facts and elsewhere over training. `delegation`: share of
 facts right against the share of calls, one curve a method. `article`: a
-held-out article with the called tokens marked, as text.
+held-out article with the called tokens marked, as text. `cascade`: what was
+written with a real partner (lacy/free_running.py), and how much of it is
+supported.
 """
 
 import json
@@ -180,8 +182,84 @@ LEGEND = (
 )
 
 
+def cascade(workdir: pathlib.Path) -> pathlib.Path:
+  """Share of what is written that is supported, by the partner's share."""
+  summary = json.loads((workdir / 'summary.json').read_text())
+  curves: dict[str, list[str]] = {}
+  names = [
+    key.rpartition('/')[0] for key in summary if key.endswith('/precision')
+  ]
+  for name in names:
+    method, _, how = name.partition(' ')
+    if method == 'partner':
+      continue
+    unit = how.partition(' ')[0]
+    for curve in [unit] if unit != 'alone' else _units(names, method):
+      curves.setdefault(f'{method} {curve}', []).append(name)
+  methods = list(dict.fromkeys(curve.split()[0] for curve in curves))
+  figure, axes = plt.subplots(figsize=(5.6, 4))
+  for curve, points in curves.items():
+    method, unit = curve.split()
+    points = sorted(points, key=lambda name: summary[f'{name}/delegated'])
+    x, y, low, high = (
+      np.array([summary[f'{name}/{key}'] for name in points])
+      for key in ('delegated', 'precision', 'precision_low', 'precision_high')
+    )
+    axes.errorbar(
+      x,
+      y,
+      yerr=(y - low, high - y),
+      fmt='o-' if unit == 'token' else 's--',
+      color=COLOURS[methods.index(method) % len(COLOURS)],
+      label=f'{method}, a {unit} a call',
+      elinewidth=0.7,
+      markersize=4,
+    )
+  low, y, high = (
+    summary[f'partner alone/precision{end}'] for end in ('_low', '', '_high')
+  )
+  axes.axhline(y, color='0.5', lw=1, label='the partner alone')
+  axes.axhspan(low, high, color='0.5', alpha=0.12, lw=0)
+  axes.set_xlabel('share of tokens that the partner wrote')
+  axes.set_ylabel('share of names and numbers supported')
+  axes.set_ylim(bottom=0)
+  axes.legend(frameon=False, loc='center left', bbox_to_anchor=(1.0, 0.5))
+  _style(axes)
+  return _finish(figure, workdir / 'figures' / 'cascade.png')
+
+
+def _units(names, method):
+  """The units that a method's calls were worth."""
+  hows = (n.split() for n in names if n.startswith(f'{method} '))
+  return dict.fromkeys(how[1] for how in hows if how[1] != 'alone')
+
+
+def written(workdir: pathlib.Path, count: int | None = None) -> str:
+  """The first `count` articles as each way of writing continued them."""
+  with np.load(workdir / 'evals' / 'cascade-final.npz') as file:
+    made = dict(file)
+  blocks = []
+  for i, title in enumerate(made['titles'][:count]):
+    blocks.append(f'== {title}\n{made["references"][i]}')
+    for name, texts in zip(made['ways'], made['texts'], strict=True):
+      blocks.append(f'{name}:\n{texts[i]}')
+  return '\n\n'.join(blocks)
+
+
+def _is_cascade(workdir: pathlib.Path) -> bool:
+  return (workdir / 'evals' / 'cascade-final.npz').exists()
+
+
+WRITTEN_LEGEND = 'The true article, then what was written; [[by the partner]]'
+
+
 def draw(workdir: pathlib.Path) -> list[pathlib.Path]:
   """All figures of a run or sweep; returns their paths."""
+  if _is_cascade(workdir):
+    path = workdir / 'figures' / 'texts.txt'
+    paths = [cascade(workdir), path]
+    path.write_text(f'{WRITTEN_LEGEND}\n\n{written(workdir)}\n')
+    return paths
   text = article(workdir, colour=False)
   paths = [losses(workdir), delegation(workdir)]
   path = workdir / 'figures' / 'article.txt'
@@ -191,5 +269,7 @@ def draw(workdir: pathlib.Path) -> list[pathlib.Path]:
 
 def show(workdir: pathlib.Path, *, colour: bool) -> str:
   """What to print in a terminal after the figures."""
+  if _is_cascade(workdir):
+    return f'{WRITTEN_LEGEND}\n\n{written(workdir, 1)}'
   text = article(workdir, colour=colour)
   return text if colour else f'{LEGEND}\n\n{text}'
