@@ -1,6 +1,8 @@
 """The optimiser: clipped AdamW with a warmed-up schedule."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +38,20 @@ class OptimConfig:
       )
     if not self.peak_lr > 0:
       raise ValueError(f'optim.peak_lr must be positive, got {self.peak_lr}')
+
+
+class Part(NamedTuple):
+  """Which parameters are trained; the rest is frozen.
+
+  `take(params)` gives them as a tree, `put(params, part)` puts them back. The
+  optimiser sees, and keeps moments of, that tree alone.
+  """
+
+  take: Callable
+  put: Callable
+
+
+WHOLE = Part(take=lambda params: params, put=lambda params, part: part)
 
 
 def schedule(config: OptimConfig, steps: int) -> optax.Schedule:
@@ -86,10 +102,12 @@ def apply(
   optimiser: optax.GradientTransformation,
   state: experiment.TrainState,
   grads,
+  part: Part = WHOLE,
 ) -> tuple[experiment.TrainState, dict[str, jnp.ndarray]]:
-  """The state after one update, and the norm of the gradient."""
-  updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
-  params = optax.apply_updates(state.params, updates)
+  """The state after one update, and the norm of the gradient of `part`."""
+  trained = part.take(state.params)
+  updates, opt_state = optimiser.update(grads, state.opt_state, trained)
+  params = part.put(state.params, optax.apply_updates(trained, updates))
   state = experiment.TrainState(
     step=state.step + 1, params=params, opt_state=opt_state
   )

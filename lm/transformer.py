@@ -181,6 +181,10 @@ class Dense(nn.Module):
     init = nn.initializers.normal(self.init_scale * fan_in**-0.5)
     kernel = _param(self, 'kernel', init, (*inputs, *self.features), self.axes)
     y = ops.matmul(x, kernel.astype(x.dtype), self.contract)
+    if self.has_variable('params', 'lora_a'):  # see lm/lora.py
+      low = self.get_variable('params', 'lora_a').astype(x.dtype)
+      high = self.get_variable('params', 'lora_b').astype(x.dtype)
+      y = y + ops.matmul(ops.matmul(x, low, self.contract), high, 1)
     if self.use_bias:
       bias = _param(
         self,

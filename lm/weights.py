@@ -11,7 +11,7 @@ import json
 import os
 import pathlib
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import gguf
@@ -21,7 +21,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from lm import families, transformer
+from lm import families, lora, transformer
 
 INDEX = 'model.safetensors.index.json'
 # Follow from the config, or from another tensor.
@@ -243,6 +243,7 @@ def load(
   *,
   param_dtype: str = 'float32',
   shardings: Mapping[str, Any] | None = None,
+  table: Callable[[np.ndarray], np.ndarray] | None = None,
   **overrides,
 ) -> Pretrained:
   """Reads a checkpoint onto the devices.
@@ -252,6 +253,7 @@ def load(
     param_dtype: of the parameters in memory; `dtype` among the overrides is
       what the model computes in.
     shardings: a tree of shardings like the parameters; default device if None.
+    table: what to make of a table [V, D], for another vocabulary.
     **overrides: fields of TransformerConfig (dtype, fused, scan_layers, remat).
 
   Raises:
@@ -273,6 +275,8 @@ def load(
   params: dict[str, Any] = {}
   stacks: dict[str, list] = {}
   for name, value in _laid(source, family, config):
+    if table is not None and name in ('embedding', 'unembedding'):
+      value = table(value)
     layer, _, rest = name.partition('/')
     if config.scan_layers and layer.startswith('layer_'):
       # Layers come in order; a stack is complete with its last one.
@@ -285,6 +289,8 @@ def load(
         _insert(params, whole, jax.device_put(stacked, sharding))
     else:
       _insert(params, name, put(name, value))
+  size = len(params['embedding'])
+  config = dataclasses.replace(config, vocab_size=size)
   if fused:
     config, params = fuse(config, params)
   return Pretrained(family, config, params)
@@ -310,6 +316,7 @@ def fuse(config: transformer.TransformerConfig, params: Mapping[str, Any]):
       block[whole] = jax.tree.map(join, *parts)
     return block
 
+  params = lora.merge(params)
   return dataclasses.replace(config, fused=True), _blocks(params, joined)
 
 
@@ -382,7 +389,7 @@ def export(
   if folder.exists():
     raise FileExistsError(f'expected nothing at {folder}, found something')
   data = families.hf_of_config(family, config)
-  config, params = split(config, params)
+  config, params = split(config, lora.merge(params))
   params = unrolled(params, config.layers)
   tensors = {}
   for row in families.rows(family, config, 'hf'):
