@@ -105,7 +105,8 @@ def prepare(
   Args:
     spec: a corpus, see `sources`.
     vocab_size: of the tokenizer to train; unused where `tokenizer` is given.
-    tokenizer: a tokenizer.json to use instead.
+    tokenizer: a tokenizer.json to use instead, or the name of a checkpoint
+      (see lm.hub), whose tokenizer is extended by our specials.
     data_dir: the cache, see `assets.cache_dir`.
     progress: show a bar on a terminal, a line a minute in a log.
 
@@ -114,7 +115,7 @@ def prepare(
     FileNotFoundError: a corpus or tokenizer that is not there.
   """
   root = assets.cache_dir(data_dir)
-  given = tokenizer_lib.Tokenizer.load(tokenizer) if tokenizer else None
+  given = _given(tokenizer) if tokenizer else None
   wanted = {
     'format': FORMAT,
     'spec': spec,
@@ -137,6 +138,14 @@ def prepare(
     summary=manifest['splits'],
     data_dir=root,
   )
+
+
+def _given(name: str | os.PathLike) -> tokenizer_lib.Tokenizer:
+  if pathlib.Path(name).suffix == '.json':
+    return tokenizer_lib.Tokenizer.load(name)
+  from lm import extend  # brings JAX, which preparing does without
+
+  return extend.tokenizer(name)
 
 
 def _build(folder, wanted, tokenizer, vocab_size, root, progress) -> None:

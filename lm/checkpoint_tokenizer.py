@@ -97,6 +97,10 @@ class CheckpointTokenizer:
   def __reduce__(self):
     return _revive, (self._core.to_str(), self._facts)
 
+  def to_json(self) -> str:
+    """The contents of a tokenizer.json, without what stands around it."""
+    return self._core.to_str()
+
   @functools.cached_property
   def _plain(self) -> tokenizers.Tokenizer:
     """A second core that reads specials as text: a switch would be shared."""
