@@ -1,0 +1,51 @@
+"""Question sets read from files of their form."""
+
+import json
+import pathlib
+import tempfile
+from unittest import mock
+
+from absl.testing import absltest, parameterized
+
+from corpora import assets, questions
+
+ROW = {
+  'question': 'Where would you put a pan?',
+  'answer': 'B. stove A. or B.',
+  'options': '\nA. lake\nB. stove A. or B.\nC. in the\nsky',
+}
+
+
+class QuestionsTest(parameterized.TestCase):
+  def write(self, *rows):
+    folder = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
+    path = folder / 'CommonsenseQA' / 'validation.jsonl'
+    path.parent.mkdir()
+    path.write_text('\n'.join(json.dumps(row) for row in rows) + '\n')
+    return folder
+
+  def test_options_lose_their_letters_only(self):
+    folder = self.write(ROW)
+    with mock.patch.object(assets, 'fetch', return_value=folder):
+      (found,) = questions.commonsense_qa()
+    self.assertEqual(found.prompt, ROW['question'])
+    self.assertEqual(found.choices, ('lake', 'stove A. or B.', 'in the\nsky'))
+    self.assertEqual(found.answers, ('stove A. or B.',))
+    self.assertEqual(found.id, 'validation-0')
+    self.assertEqual(found.source, 'commonsense_qa/validation')
+
+  @parameterized.parameters(
+    ({'answer': None}, 'answer'),
+    ({'answer': 'C. lake'}, 'answer C to be'),
+    ({'answer': 'D. lake'}, 'letters that differ, with D'),
+    ({'options': '\nlake\nsea'}, 'options'),
+  )
+  def test_a_line_of_another_form_is_told_with_its_number(self, change, what):
+    folder = self.write(ROW, ROW | change)
+    path = folder / 'CommonsenseQA' / 'validation.jsonl'
+    with self.assertRaisesRegex(ValueError, f'jsonl:2: .*{what}'):
+      questions.read_commonsense_qa(path)
+
+
+if __name__ == '__main__':
+  absltest.main()
