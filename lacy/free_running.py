@@ -11,7 +11,6 @@ what was written, where lacy/evaluate.py reads the true text.
 import dataclasses
 import json
 import pathlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -24,10 +23,10 @@ from corpora import progress as progress_lib
 from engine import checkpoint
 from engine import experiment as experiment_lib
 from engine import mesh as mesh_lib
-from lacy import cascade, data, experiment, factscore, support
+from lacy import cascade, data, experiment, factscore, support, writing
 from lacy import partner as partner_lib
+from lm import endpoint, transformer
 from lm import reader as readers
-from lm import transformer
 
 COLUMNS = (
   ('precision', 'supported', '.3f'),
@@ -39,9 +38,6 @@ COLUMNS = (
   ('delegated', 'delegated', '.3f'),
 )
 PARTNER = 'partner alone'
-# Where an opening ends: the article says next what its subject is.
-_COPULA = re.compile(r'\b(?:is|was|are|were)\b')
-OPENING = 300  # characters at most
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,43 +97,6 @@ class CascadeConfig:
           f'cascade.units must be of {", ".join(partner_lib.UNITS)}, '
           f'got {unit!r}'
         )
-
-
-class Article(NamedTuple):
-  """An opening to continue, and the whole true text."""
-
-  title: str
-  opening: str
-  text: str
-
-
-def opening(text: str) -> str | None:
-  """The text up to its first copula, that included; None where too late."""
-  match = _COPULA.search(text, 0, OPENING)
-  return text[: match.end()] if match and match.start() else None
-
-
-def articles(docs, count: int, topic: str = '') -> list[Article]:
-  """The first `count` articles with an opening, of the topic if given.
-
-  Raises:
-    ValueError: there is none.
-  """
-  found = []
-  for doc in docs:
-    start = opening(doc['text'])
-    if start is None or (topic and doc.get('topic') != topic):
-      continue
-    found.append(Article(doc.get('title', ''), start, doc['text']))
-    if len(found) == count:
-      break
-  if not found:
-    of = f' of cascade.topic={topic!r}' if topic else ''
-    raise ValueError(
-      f'the corpus must hold articles{of} with is, was, are or were in their '
-      'opening, and has none'
-    )
-  return found
 
 
 def folders(runs: str, methods: Sequence[str]) -> dict[str, pathlib.Path]:
@@ -229,110 +188,32 @@ def _always(ids):
   return cascade.Reading(score=0.0, token=0)
 
 
-class Written(NamedTuple):
-  """The continuations of all articles by one way of writing."""
-
-  made: list[cascade.Cascaded]
-  openings: list[str]
-  characters: int
-
-  def texts(self) -> list[str]:
-    """What is counted of each continuation, without its opening."""
-    return [
-      _cut(out.text[len(start) :], self.characters)
-      for out, start in zip(self.made, self.openings, strict=True)
-    ]
-
-  def marked(self) -> list[str]:
-    """The texts, what the partner wrote in [[ ]]."""
-    shown = []
-    for out in self.made:
-      parts, place = [], 0
-      for start, end in _joined(out.spans):
-        body = out.text[start:end].lstrip()
-        parts += [out.text[place : end - len(body)], f'[[{body}]]']
-        place = end
-      shown.append(''.join([*parts, out.text[place:]]))
-    return shown
-
-  def accounts(self) -> dict[str, float]:
-    """Calls a decision, and the partner's share of the tokens."""
-    total = {
-      name: sum(getattr(out, name) for out in self.made)
-      for name in ('calls', 'decisions', 'delegated', 'tokens')
-    }
-    return {
-      'call_rate': total['calls'] / max(total['decisions'], 1),
-      'delegated': total['delegated'] / max(total['tokens'], 1),
-      'characters': sum(map(len, self.texts())) / len(self.made),
-    }
-
-
-def _joined(spans):
-  """Spans that touch, as one."""
-  out: list[tuple[int, int]] = []
-  for start, end in spans:
-    if out and out[-1][1] == start:
-      out[-1] = (out[-1][0], end)
-    else:
-      out.append((start, end))
-  return out
-
-
-def _cut(text: str, characters: int) -> str:
-  """The text up to the last whole word within `characters`."""
-  if len(text) <= characters:
-    return text
-  if text[characters].isspace():
-    return text[:characters]
-  return text[:characters].rpartition(' ')[0]
-
-
-def write(
-  c: CascadeConfig, tokenizer, articles: Sequence[Article], way, bar=None
-) -> Written:
-  """Continues every article, in order.
-
-  Args:
-    c: lengths.
-    tokenizer: the small model's.
-    articles: what to continue.
-    way: (read, partner, threshold); the threshold is one stream over all.
-    bar: counts articles.
-  """
-  read, partner, threshold = way
-  made = []
-  for article in articles:
-    made.append(
-      cascade.generate(
-        read,
-        partner,
-        tokenizer,
-        article.opening,
-        threshold,
-        max_decisions=c.max_decisions,
-      )
-    )
-    if bar is not None:
-      bar.update(1)
-  return Written(made, [a.opening for a in articles], c.characters)
-
-
-def ways(c: CascadeConfig, small: Mapping[str, Small], partners: Mapping):
-  """Name -> (read, partner, threshold) of every way of writing, in order."""
+def ways(
+  c: CascadeConfig,
+  small: Mapping[str, Small],
+  partners: Mapping[str, cascade.Partner],
+) -> dict[str, writing.Way]:
+  """Every way of writing by its name, in order."""
   out = {}
   for method, (read, history) in small.items():
-    out[f'{method} alone'] = (read, _nobody, cascade.RunningQuantile(0.0))
+    never = cascade.RunningQuantile(0.0)
+    out[f'{method} alone'] = writing.Way(read, _nobody, never)
     for unit in c.units:
       for beta in c.budgets:
         threshold = cascade.RunningQuantile(beta, history)
-        out[f'{method} {unit} {beta:g}'] = (read, partners[unit], threshold)
-  out[PARTNER] = (_always, partners['token'], cascade.RunningQuantile(1.0))
+        out[f'{method} {unit} {beta:g}'] = writing.Way(
+          read, partners[unit], threshold
+        )
+  always = cascade.RunningQuantile(1.0)
+  out[PARTNER] = writing.Way(_always, partners['token'], always)
   return out
 
 
 def score(
-  written: Written, articles: Sequence[Article], find: support.Finder, judged
+  written: writing.Written,
+  articles: Sequence[writing.Article],
+  find: support.Finder,
+  judged,
 ) -> dict[str, float]:
   """The figures of one way of writing."""
   texts = written.texts()
@@ -363,8 +244,6 @@ def score(
 def _judge(c: CascadeConfig):
   if not c.judge_url:
     return None
-  from lm import endpoint
-
   server = endpoint.Endpoint(
     c.judge_url, c.judge_model, api_key_env=c.judge_key_env
   )
@@ -393,7 +272,7 @@ def evaluate(c: CascadeConfig) -> dict[str, Any]:
     )
   tokenizer = corpus.prepared.tokenizer
   test, seeds = (
-    articles(corpus.prepared.split(name).docs, count, c.topic)
+    writing.articles(corpus.prepared.split(name).docs, count, c.topic)
     for name, count in (('test', c.articles), ('validation', c.calibration))
   )
   # A decision is some tokens of either model at most.
@@ -425,7 +304,14 @@ def evaluate(c: CascadeConfig) -> dict[str, Any]:
     'writing', len(every) * len(test), unit='articles'
   ) as bar:
     for name, way in every.items():
-      written = write(c, tokenizer, test, way, bar)
+      written = writing.write(
+        way,
+        tokenizer,
+        test,
+        max_decisions=c.max_decisions,
+        characters=c.characters,
+        bar=bar,
+      )
       made = score(written, test, find, judged)
       logging.info('%s: %.3f supported', name, made['precision'])
       out |= {f'{name}/{key}': value for key, value in made.items()}
@@ -478,8 +364,14 @@ def figures(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
-  """An experiment without training."""
+  """An experiment without training.
+
+  Raises:
+    ValueError: a field that does not fit, or runs on different data.
+    FileNotFoundError: no runs.
+  """
   c = settings(cfg)
+  _same_data(folders(c.runs, c.methods))  # before anything is written
 
   def init(key):
     del key

@@ -1,4 +1,4 @@
-"""The cascade at work: openings, ways of writing, and all of it from files."""
+"""The cascade at work: its figures by hand, and all of it from files."""
 
 import json
 import os
@@ -14,37 +14,9 @@ from configs.lacy import cascade as cascade_config
 from configs.lacy import wiki
 from engine import checkpoint, optim
 from engine import mesh as mesh_lib
-from lacy import cascade, experiment, free_running, plots, support
+from lacy import cascade, experiment, free_running, plots, support, writing
 from launch import setup
-from tests.lacy import partner_test
-
-DOCS = [
-  {'title': f'x {i}', 'topic': 'People' if i % 2 else 'Arts'}
-  | {'text': f'Marie Curie {i} was born in Warsaw in {1800 + i}. She left.'}
-  for i in range(120)
-]
-
-
-class OpeningTest(parameterized.TestCase):
-  @parameterized.parameters(
-    ('Marie Curie was a chemist. She is', 'Marie Curie was'),
-    ('Cats are', 'Cats are'),
-    ('The Isle of Man washed up', None),  # whole words only
-    ('Is it', None),
-    ('x' * 300 + ' is', None),
-    ('Was there. It was', 'Was there. It was'),
-  )
-  def test_ends_with_the_first_copula(self, text, want):
-    self.assertEqual(free_running.opening(text), want)
-
-  def test_articles_of_a_topic_in_order(self):
-    got = free_running.articles(DOCS, 3, 'People')
-    self.assertEqual([a.title for a in got], ['x 1', 'x 3', 'x 5'])
-    self.assertEqual(got[0].opening, 'Marie Curie 1 was')
-
-  def test_no_article_is_refused(self):
-    with self.assertRaisesRegex(ValueError, "topic='Chess'"):
-      free_running.articles(DOCS, 3, 'Chess')
+from tests.lacy import partner_test, writing_test
 
 
 class FoldersTest(absltest.TestCase):
@@ -77,26 +49,10 @@ class FoldersTest(absltest.TestCase):
       free_running.folders(str(self.root), ())
 
 
-class WrittenTest(absltest.TestCase):
-  def written(self, text, spans, characters=99, **counts):
-    made = cascade.Cascaded(text=text, spans=spans, **counts)
-    return free_running.Written([made], ['She was'], characters)
-
-  def test_counted_is_the_continuation_up_to_a_whole_word(self):
-    text = 'She was in Warsaw then'
-    for characters, want in ((3, ' in'), (9, ' in'), (10, ' in Warsaw')):
-      got = self.written(text, [], characters).texts()
-      self.assertEqual(got, [want])
-    self.assertEqual(self.written(text, []).texts(), [' in Warsaw then'])
-
-  def test_marks_join_neighbours_and_spare_the_space(self):
-    text = 'She was in Warsaw then'
-    got = self.written(text, [(10, 14), (14, 17), (17, 22)]).marked()
-    self.assertEqual(got, ['She was in [[Warsaw then]]'])
-
+class ScoreTest(absltest.TestCase):
   def test_score_by_hand(self):
-    article = free_running.Article('t', 'She was', 'She was in Warsaw in 1867.')
-    written = self.written(
+    article = writing.Article('t', 'She was', 'She was in Warsaw in 1867.')
+    written = writing_test.written(
       'She was in Warsaw in 1868',
       [(10, 17)],
       calls=1,
@@ -152,7 +108,7 @@ class EvaluateTest(absltest.TestCase):
     partner_test.LoadedTest.setUpClass()
     cls.addClassCleanup(partner_test.LoadedTest.doClassCleanups)
     corpus = cls.root / 'docs.jsonl'
-    corpus.write_text('\n'.join(map(json.dumps, DOCS)))
+    corpus.write_text('\n'.join(map(json.dumps, writing_test.DOCS)))
     cfg = wiki.get_config('smoke').to_dict()
     cfg.pop('sweep')
     cfg['data'] |= {'corpus': f'jsonl:{corpus}', 'vocab_size': 300}

@@ -48,6 +48,16 @@ class CommandLineTest(parameterized.TestCase):
     (('plot', '--workdir=no/such'), 'must hold a run or a sweep'),
     (('evaluate', '--workdir=no/such'), 'holds no config.json'),
     (('train', 'configs/lacy/bios.py'), 'flags begin with --'),
+    (('cascade', '--config=configs/lacy/bios.py'), 'a section `cascade`'),
+    (
+      (
+        'cascade',
+        '--config=configs/lacy/cascade.py',
+        '--config.cascade.runs=no/such',
+        '--workdir=x',
+      ),
+      'has neither sweep.json nor config.json; make demo',
+    ),
   )
   def test_bad_input_is_one_line_and_exit_2(self, arguments, message):
     done = call(*arguments)
