@@ -35,6 +35,8 @@ class Experiment(NamedTuple):
     evals: (state, key) -> {name: number | string | array}, run every
       `run.eval_every` steps and at the end.
     final: the same, run once at the end.
+    load: (parameters of init, their shardings) -> parameters to begin with,
+      where they come from elsewhere. Not called when a run is resumed.
   """
 
   init: Callable[[Array], TrainState]
@@ -42,6 +44,7 @@ class Experiment(NamedTuple):
   train_data: Callable[[], grain.IterDataset] | None
   evals: Mapping[str, Callable] = {}
   final: Mapping[str, Callable] = {}
+  load: Callable | None = None
 
 
 def step_key(root: Array, step) -> Array:

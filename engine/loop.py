@@ -261,7 +261,11 @@ def _start(exp, key, mesh, checkpoints):
     logging.info('Resumed at step %d', step)
     return state, data_state, shardings
   init = jax.jit(lambda k: mesh_lib.unbox(exp.init(k)), out_shardings=shardings)
-  return init(key), None, shardings
+  state = init(key)
+  if exp.load is not None:
+    params = exp.load(state.params, shardings.params)
+    state = state.replace(params=params)
+  return state, None, shardings
 
 
 def _finished(workdir, step, steps):

@@ -35,12 +35,13 @@ class DataConfig:
   Attributes:
     corpus: see corpora/sources.py, or `bios` for synthetic biographies.
     vocab_size: of the tokenizer to train.
-    tokenizer: a tokenizer.json to use instead.
+    tokenizer: a tokenizer.json to use instead, or the name of a checkpoint.
     context: T.
     batch_size: records a step, over all devices.
     fact_rule: see lacy/annotate.py.
     judge_mask: JSON lines with spans for rule `judge`.
     eval_records: how many records the evaluations during training read.
+    test_records: how many the evaluation at the end reads; 0: all.
     bios: fields of corpora.bios.BiosConfig, for the corpus `bios`.
   """
 
@@ -52,6 +53,7 @@ class DataConfig:
   fact_rule: str = 'ner_first'
   judge_mask: str = ''
   eval_records: int = 64
+  test_records: int = 0
   bios: Mapping = dataclasses.field(default_factory=dict)
 
 
@@ -148,6 +150,13 @@ def load(config: DataConfig) -> Corpus:
     fingerprint=str(prepared.folder.name),
     prepared=prepared,
   )
+
+
+def first(
+  arrays: Mapping[str, np.ndarray], count: int | None
+) -> dict[str, np.ndarray]:
+  """The first `count` records, all if None."""
+  return {name: array[:count] for name, array in arrays.items()}
 
 
 def to_batch(record: Mapping[str, np.ndarray]) -> FactBatch:

@@ -122,8 +122,12 @@ def _metrics(stats, choice, batch, loss) -> dict[str, metrics.Mean]:
   }
 
 
-def make_step(s: Settings, call_id: int, optimiser):
+def make_step(
+  s: Settings, call_id: int, optimiser, part: optim.Part = optim.WHOLE
+):
   """(state, batch, key) -> (state, metrics), for one global batch.
+
+  Only `part` of the parameters is trained.
 
   With `accumulate` microbatches the selection still ranks the whole batch: a
   first pass collects all losses, so the result equals one big batch (and a
@@ -131,7 +135,8 @@ def make_step(s: Settings, call_id: int, optimiser):
   """
   model = transformer.Transformer(s.model)
 
-  def objective_of(params, batch, choice, step, key):
+  def objective_of(trained, params, batch, choice, step, key):
+    params = part.put(params, trained)
     stats = token_stats(model, params, batch, call_id)
     if choice is None:
       token_loss = objective.token_loss(stats)
@@ -143,34 +148,36 @@ def make_step(s: Settings, call_id: int, optimiser):
 
   def whole(params, batch, step, key):
     grad = jax.grad(objective_of, has_aux=True)
-    grads, (loss, out) = grad(params, batch, None, step, key)
+    trained = part.take(params)
+    grads, (loss, out) = grad(trained, params, batch, None, step, key)
     return grads, loss.count, out
 
   def in_parts(params, batch, step, key):
     parts = experiment_lib.microbatches(batch, s.accumulate)
 
-    def losses_of(part):
-      return objective.token_loss(token_stats(model, params, part, call_id))
+    def losses_of(microbatch):
+      stats = token_stats(model, params, microbatch, call_id)
+      return objective.token_loss(stats)
 
     token_loss = jax.lax.map(losses_of, parts)
     token_loss = token_loss.reshape(batch.text.tokens.shape)
     choice = choose(s.lacy, token_loss, batch, step=step, key=key)
     choices = experiment_lib.microbatches(choice, s.accumulate)
 
-    def grad(params, part):
-      batch, choice = part
+    def grad(trained, microbatch):
+      batch, choice = microbatch
       grads, (loss, out) = jax.grad(objective_of, has_aux=True)(
-        params, batch, choice, step, key
+        trained, params, batch, choice, step, key
       )
       return grads, loss.count, out
 
-    return experiment_lib.accumulate(grad, params, (parts, choices))
+    return experiment_lib.accumulate(grad, part.take(params), (parts, choices))
 
   def step(state, batch, key):
     sums = whole if s.accumulate == 1 else in_parts
     grads, count, out = sums(state.params, batch, state.step, key)
     grads = jax.tree.map(lambda g: g / jnp.maximum(count, 1.0), grads)
-    state, norms = optim.apply(optimiser, state, grads)
+    state, norms = optim.apply(optimiser, state, grads, part)
     row = transformer.unembedding(state.params)[call_id]
     out |= norms | {
       'call_row_norm': jnp.linalg.norm(row),
@@ -197,6 +204,22 @@ def make_init(s: Settings, optimiser):
 def open_corpus(cfg: Mapping[str, Any]) -> data.Corpus:
   """The corpus of a config, prepared where it was not."""
   return data.load(settings(cfg).data)
+
+
+def make_evaluator(
+  s: Settings, corpus: data.Corpus, trained_to_call: bool
+) -> evaluate.Evaluator:
+  """What evaluates models of these settings."""
+  return evaluate.Evaluator(
+    model=s.model,
+    call_id=corpus.call_id,
+    trained_to_call=trained_to_call,
+    beta=s.lacy.beta,
+    oracle_error=s.lacy.oracle_error,
+    batch_size=s.data.batch_size,
+    group=corpus.group,
+    pieces=corpus.pieces,
+  )
 
 
 def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
@@ -235,28 +258,17 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   def train_data():
     return data.train_data(train_arrays(), s.data.batch_size, s.seed)
 
-  evaluator = evaluate.Evaluator(
-    model=s.model,
-    call_id=corpus.call_id,
-    trained_to_call=s.lacy.selection.calls,
-    beta=s.lacy.beta,
-    oracle_error=s.lacy.oracle_error,
-    batch_size=s.data.batch_size,
-    group=corpus.group,
-    pieces=corpus.pieces,
-  )
+  evaluator = make_evaluator(s, corpus, s.lacy.selection.calls)
 
   def validation(state, key):
     del key
-    few = {
-      name: array[: s.data.eval_records]
-      for name, array in corpus.split('validation').items()
-    }
+    few = data.first(corpus.split('validation'), s.data.eval_records)
     return evaluator.periodic(state.params, few)
 
   def test(state, key):
     del key
-    return evaluator.final(state.params, corpus.split('test'))
+    some = data.first(corpus.split('test'), s.data.test_records or None)
+    return evaluator.final(state.params, some)
 
   def training_shares(state, key):
     """What the rule selects on the train split, by the trained model."""
