@@ -22,6 +22,10 @@ _ACCEPT = flags.DEFINE_string('accept_licence', '', 'of an asset that wants it')
 _HOST = flags.DEFINE_string('host', '127.0.0.1', 'address to listen at')
 _PORT = flags.DEFINE_integer('port', 8321, 'port; 0 takes a free one')
 _SLOTS = flags.DEFINE_integer('slots', 8, 'sequences decoded at once')
+_DTYPE = flags.DEFINE_enum(
+  'dtype', 'float32', ('float32', 'bfloat16'), 'bfloat16 is faster, less exact'
+)
+_TOP = flags.DEFINE_integer('top', 5, 'alternatives that logprobs can show')
 _SIZE = flags.DEFINE_integer('size', 2048, 'longest prompt and continuation')
 
 
@@ -55,20 +59,22 @@ def main() -> None:
     raise ValueError('--model must name a model')
   # Late: --help and bad flags need no accelerator.
   from launch import setup
-  from lm import batching, checkpoint_tokenizer, hub, weights
+  from lm import local
 
   setup.compile_cache()
-  path = hub.resolve(_MODEL.value, accept_licence=_ACCEPT.value)
-  tokenizer = checkpoint_tokenizer.CheckpointTokenizer.load(path)
-  model = weights.load(path)
-  with batching.Engine(
-    model.config, model.params, slots=_SLOTS.value, size=_SIZE.value
-  ) as engine:
+  with local.Local.open(
+    _MODEL.value,
+    accept_licence=_ACCEPT.value,
+    dtype=_DTYPE.value,
+    slots=_SLOTS.value,
+    size=_SIZE.value,
+    top=_TOP.value,
+  ) as model:
     backend = openai_run.Backend(
-      tokenizer=tokenizer,
-      engine=engine,
+      tokenizer=model.tokenizer,
+      engine=model.engine,
       model=_MODEL.value,
-      vocab_size=model.config.vocab_size,
+      vocab_size=model.model.config.vocab_size,
     )
     server = openai_server.make_server(_HOST.value, _PORT.value, backend)
     if not is_local(_HOST.value):

@@ -12,6 +12,8 @@ from lm import ops
 
 # Entries of a vocabulary that are summed before they are searched.
 _RUN = 256
+# Tokens ranked before all are.
+_FEW = 1024
 
 
 def keep_top_k(logits: Float[Array, 'B V'], top_k: int) -> Float[Array, 'B V']:
@@ -32,23 +34,36 @@ def keep_top_p(
 ) -> Float[Array, 'B V']:
   """Keeps the fewest most probable tokens that hold `top_p` of the mass.
 
-  The one that passes `top_p` is kept, so there is always one; of equal tokens
-  the lower id counts as the more probable. An array gives each row its own,
-  and nothing is sorted where none is below 1.
+  The one that passes `top_p` is kept, so there is always one; ties with the
+  last stay. An array gives each row its own, and nothing is ranked where none
+  is below 1.
   """
   top_p = jnp.broadcast_to(top_p, logits.shape[:1])
 
-  def cut(logits):
-    order_BV = jnp.argsort(logits, axis=-1, descending=True, stable=True)
-    ranked_BV = jnp.take_along_axis(jax.nn.softmax(logits), order_BV, -1)
-    before_BV = jnp.cumsum(ranked_BV, -1) - ranked_BV
-    kept_BV = (before_BV < top_p[:, None]).at[:, 0].set(True)
-    kept_BV |= top_p[:, None] >= 1
-    back_BV = jnp.argsort(order_BV, axis=-1)
-    kept_BV = jnp.take_along_axis(kept_BV, back_BV, -1)
-    return jnp.where(kept_BV, logits, ops.NEVER)
+  def cut(logits, count):
+    best_BK, _ = jax.lax.top_k(logits, count)
+    lse_B1 = jax.nn.logsumexp(logits, axis=-1, keepdims=True)
+    ranked_BK = jnp.exp(best_BK - lse_B1)
+    before_BK = jnp.cumsum(ranked_BK, -1) - ranked_BK
+    kept_BK = (before_BK < top_p[:, None]).at[:, 0].set(True)
+    least_B = jnp.where(kept_BK, best_BK, jnp.inf).min(-1)
+    least_B = jnp.where(top_p < 1, least_B, -jnp.inf)
+    kept_BV = logits >= least_B[:, None]
+    return jnp.where(kept_BV, logits, ops.NEVER), ranked_BK.sum(-1)
 
-  return jax.lax.cond((top_p < 1).any(), cut, lambda logits: logits, logits)
+  def first_few(logits):
+    # Ranking the whole vocabulary costs more than the model; a few nearly
+    # always hold the mass.
+    size = logits.shape[-1]
+    few_BV, mass_B = cut(logits, min(_FEW, size))
+    enough = ((mass_B >= top_p) | (top_p >= 1)).all()
+    return jax.lax.cond(
+      enough, lambda z: few_BV, lambda z: cut(z, size)[0], logits
+    )
+
+  return jax.lax.cond(
+    (top_p < 1).any(), first_few, lambda logits: logits, logits
+  )
 
 
 def _inverse_cdf(keys_B, logits_BV):

@@ -89,6 +89,44 @@ class DrawTest(parameterized.TestCase):
       second = draw(keys[1:], LOGITS[1:], jnp.array([3.0]))
       self.assertEqual(both.tolist(), first.tolist() + second.tolist())
 
+  @parameterized.parameters(0.01, 0.3, 3.0)
+  def test_top_p_of_a_large_vocabulary(self, spread):
+    # Flat: more tokens than are ranked at first; peaked: fewer. With ties.
+    rng = np.random.default_rng(0)
+    z = np.round(rng.normal(size=(3, 3000)) * spread, 2).astype(np.float32)
+    top_p = np.array([0.9, 1.0, 0.5], np.float32)
+    got = np.asarray(sampling.keep_top_p(jnp.asarray(z), jnp.asarray(top_p)))
+    for row in range(3):
+      p = np.exp(z[row].astype(np.float64))
+      p /= p.sum()
+      kept = got[row] > -1e29
+      np.testing.assert_array_equal(got[row][kept], z[row][kept])
+      if top_p[row] == 1:
+        self.assertTrue(kept.all())
+        continue
+      # All above the least, and without it too little mass.
+      least = z[row][kept].min()
+      np.testing.assert_array_equal(kept, z[row] >= least)
+      self.assertGreaterEqual(p[kept].sum(), top_p[row] - 1e-5)
+      self.assertLess(p[z[row] > least].sum(), top_p[row] + 1e-5)
+
+  def test_draws_follow_a_large_vocabulary(self):
+    # 3 runs of 256 and a part of one: frequencies by run and within runs.
+    rng = np.random.default_rng(1)
+    z = rng.normal(size=900).astype(np.float32)
+    z[256:512] = -1e30
+    count = 20_000
+    keys = jax.random.split(jax.random.key(0), count)
+    logits = jnp.broadcast_to(jnp.asarray(z), (count, 900))
+    drawn = np.asarray(jax.jit(sampling.draw)(keys, logits, jnp.ones(count)))
+    p = np.exp(z.astype(np.float64))
+    p /= p.sum()
+    self.assertFalse(np.any((drawn >= 256) & (drawn < 512)))
+    got = np.bincount(drawn, minlength=900) / count
+    chi = np.sum(count * (got - p)[p > 0] ** 2 / p[p > 0])
+    # 643 degrees of freedom: mean 643, deviation 36.
+    self.assertLess(abs(chi - 643), 4 * 36)
+
   def test_logprob_is_the_models_own(self):
     got = sampling.token_logprob(LOGITS, jnp.array([3, 0]))
     np.testing.assert_allclose(got, np.log([0.25, 0.2]), rtol=1e-5)
