@@ -5,11 +5,15 @@ python -m benchmarks.logits --out=docs/results/logits.json
 Both read the same GGUF, float32, and 50 openings of Wikipedia articles of 4 to
 100 tokens; ours decodes all 50 in one batch, theirs one by one. Reported: the
 largest difference of a logit over the largest logit, and on which share of the
-prompts 64 greedy tokens are the same. Gemma joins with --accept_licence=gemma.
+prompts 64 greedy tokens are the same; and the same difference for what
+transformers computes from a folder that `weights.export` wrote. Gemma joins
+with --accept_licence=gemma.
 """
 
 import gc
+import pathlib
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -66,6 +70,21 @@ def theirs(path, count: int, new: int):
   return out
 
 
+def logits_of_export(loaded, prompts) -> list[np.ndarray]:
+  """What transformers computes from the folder that we write."""
+  import torch
+  import transformers
+
+  from lm import weights
+
+  with tempfile.TemporaryDirectory() as temporary:
+    folder = pathlib.Path(temporary) / 'exported'
+    weights.export(folder, *loaded)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+  with torch.no_grad():
+    return [model(torch.tensor([ids])).logits[0].numpy() for ids in prompts]
+
+
 def compare(path, count: int, new: int) -> dict[str, float]:
   """Largest relative error and the share of equal continuations."""
   import jax
@@ -91,16 +110,21 @@ def compare(path, count: int, new: int) -> dict[str, float]:
     max_new_tokens=new,
     temperature=0.0,
   ).tokens[:, 0]
-  errors, same = [], 0
+  exported = logits_of_export(loaded, [ids for ids, _, _ in peers])
+  errors, same, export_errors = [], 0, []
   for row, (ids, want, continuation) in enumerate(peers):
     padded = np.zeros((1, 128), np.int32)
     padded[0, : len(ids)] = ids
     got = np.asarray(full(loaded.params, jnp.asarray(padded)))[: len(ids)]
     errors.append(np.abs(got - want).max() / np.abs(want).max())
+    export_errors.append(
+      np.abs(exported[row] - want).max() / np.abs(want).max()
+    )
     same += grown[row].tolist() == continuation
   return {
     'max_relative_error': float(max(errors)),
     'equal_continuations': same / len(peers),
+    'export_max_relative_error': float(max(export_errors)),
   }
 
 
