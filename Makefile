@@ -27,7 +27,7 @@ demo: $(VENV)/annotate.stamp
 	$(python) -m launch.demo --workdir=$(WORKDIR)
 
 demo-cascade: $(VENV)/annotate.stamp
-	$(python) -m launch.cascade --config=configs/lacy/cascade.py \
+	$(python) -m launch.cascade --config=configs/lacy/cascade.py:demo \
 	  --config.cascade.runs=$(WORKDIR) --workdir=runs/cascade
 
 test: $(VENV)/test.stamp

@@ -83,7 +83,7 @@ class Written(NamedTuple):
     for out in self.made:
       parts, place = [], 0
       for start, end in _joined(out.spans):
-        body = out.text[start:end].lstrip()
+        body = out.text[start:end].lstrip() or out.text[start:end]
         parts += [out.text[place : end - len(body)], f'[[{body}]]']
         place = end
       shown.append(''.join([*parts, out.text[place:]]))

@@ -50,6 +50,7 @@ class WrittenTest(absltest.TestCase):
     text = 'She was in Warsaw then'
     got = written(text, [(10, 14), (14, 17), (17, 22)]).marked()
     self.assertEqual(got, ['She was in [[Warsaw then]]'])
+    self.assertEqual(written('a b', [(1, 2)]).marked(), ['a[[ ]]b'])
 
 
 if __name__ == '__main__':
