@@ -120,16 +120,20 @@ def draw(
   logits = logits.astype(jnp.float32)
   hot_B = temperature > 0
 
-  largest_B = jnp.argmax(logits, -1).astype(jnp.int32)
-
   def drawn(logits):
     scaled_BV = logits / jnp.where(hot_B, temperature, 1.0)[:, None]
     scaled_BV = keep_top_p(keep_top_k(scaled_BV, top_k), top_p)
-    token_B = _inverse_cdf(keys, scaled_BV).astype(jnp.int32)
-    return jnp.where(hot_B, token_B, largest_B)
+    return _inverse_cdf(keys, scaled_BV).astype(jnp.int32)
 
-  # A batch that is greedy throughout pays for no draw.
-  return jax.lax.cond(hot_B.any(), drawn, lambda _: largest_B, logits)
+  def largest(logits):
+    return jnp.argmax(logits, -1).astype(jnp.int32)
+
+  def both(logits):
+    return jnp.where(hot_B, drawn(logits), largest(logits))
+
+  # Each pass over the vocabulary costs: a batch of one kind pays for one.
+  kind = hot_B.any().astype(jnp.int32) + hot_B.all()
+  return jax.lax.switch(kind, (largest, both, drawn), logits)
 
 
 def token_logprob(
