@@ -34,9 +34,23 @@ class QuestionsTest(parameterized.TestCase):
     self.assertEqual(found.id, 'validation-0')
     self.assertEqual(found.source, 'commonsense_qa/validation')
 
+  def test_questions_cut_elsewhere_are_put_together(self):
+    # As six of the real ones are.
+    folder = self.write(
+      {
+        'question': 'What floats\nA. lead',
+        'options': '\nB. wood\nC. gold?',
+        'answer': 'C. gold',
+      }
+    )
+    path = folder / 'CommonsenseQA' / 'validation.jsonl'
+    (found,) = questions.read_commonsense_qa(path)
+    self.assertEqual(found.prompt, 'What floats?')
+    self.assertEqual(found.choices, ('lead', 'wood', 'gold'))
+    self.assertEqual(found.answers, ('gold',))
+
   @parameterized.parameters(
     ({'answer': None}, 'answer'),
-    ({'answer': 'C. lake'}, 'answer C to be'),
     ({'answer': 'D. lake'}, 'letters that differ, with D'),
     ({'options': '\nlake\nsea'}, 'options'),
   )
