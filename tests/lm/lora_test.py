@@ -1,5 +1,6 @@
 """Low-rank updates: neutral at first, merged equals apart, the rest frozen."""
 
+import functools
 import tempfile
 
 import flax.linen as nn
@@ -33,7 +34,7 @@ def tokens():
 
 def fresh(c, rank=3, boxed=False, **fields):
   model = transformer.Transformer(c)
-  params = model.init(jax.random.key(0), tokens())['params']
+  params = jax.jit(model.init)(jax.random.key(0), tokens())['params']
   params = params if boxed else nn.meta.unbox(params)
   chosen = lora.LoraConfig(rank=rank, **fields)
   return params, lora.init(jax.random.key(1), params, chosen)
@@ -50,6 +51,7 @@ def moved(params):
   return lora.put(params, part, first_row=FIRST_ROW)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def hidden(c, params):
   return transformer.Transformer(c).apply({'params': params}, tokens()).hidden
 
