@@ -182,6 +182,21 @@ class TransformerTest(parameterized.TestCase):
     error = jnp.abs(got.astype(jnp.float32) - want).max()
     self.assertLess(error, 0.1 * jnp.abs(want).max())
 
+  @parameterized.parameters(((8,), 1, (6,)), ((2, 4), 2, (3, 2)))
+  def test_one_row_is_multiplied_like_many(self, inner, contract, outer):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(5, *inner)), jnp.bfloat16)
+    kernel = jnp.asarray(rng.normal(size=(*inner, *outer)), jnp.bfloat16)
+    want = np.tensordot(
+      np.asarray(x, np.float64), np.asarray(kernel, np.float64), contract
+    )
+    for row in range(5):
+      got = ops.matmul(x[row][None, None], kernel, contract)
+      self.assertEqual(got.shape, (1, 1, *outer))
+      np.testing.assert_allclose(
+        np.asarray(got[0, 0], np.float64), want[row], rtol=1e-2, atol=1e-2
+      )
+
   def test_every_parameter_has_logical_axes(self):
     model = transformer.Transformer(SMALL)
     boxed = model.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))
