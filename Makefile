@@ -42,6 +42,7 @@ bench: $(VENV)/annotate.stamp $(VENV)/bench.stamp
 	$(python) -m benchmarks.annotate --out=docs/results/annotate.json
 	$(python) -m benchmarks.logits --out=docs/results/logits.json
 	$(python) -m benchmarks.tokens --out=docs/results/tokens.json
+	$(python) -m benchmarks.decode --out=docs/results/decode.json
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache build socratic.egg-info
