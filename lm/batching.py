@@ -164,7 +164,7 @@ class Engine:
 
     Args:
       config: of the model.
-      params: of the model; `weights.fuse` them to decode faster.
+      params: of the model; `layout.fuse` them to decode faster.
       slots: B, requests at work at once.
       size: longest prompt and continuation together; sets the memory.
       chunk: C, steps between two looks at the queue while nothing ends.

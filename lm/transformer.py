@@ -22,7 +22,7 @@ from flax import struct
 from jaxtyping import Array, Float, Int
 
 from lm import cache as caches
-from lm import masks, ops
+from lm import masks, ops, rope
 
 ACTIVATIONS = {
   'silu': nn.silu,
@@ -197,27 +197,8 @@ class Dense(nn.Module):
     return y
 
 
-def rope_table(positions_BT, head_dim: int, base: float):
-  """Cosines and sines [B, T, H/2] of the rotation angles, float32."""
-  frequency = base ** (-jnp.arange(0, head_dim, 2, jnp.float32) / head_dim)
-  angles_BTh = positions_BT[..., None].astype(jnp.float32) * frequency
-  # Behind a barrier, or XLA makes them again wherever a layer rotates.
-  return jax.lax.optimization_barrier(
-    (jnp.cos(angles_BTh), jnp.sin(angles_BTh))
-  )
-
-
-def rotate(x_BTNH, table):
-  """Rotates the pairs (i, i + H/2), the pairing of the Llama checkpoints."""
-  cos, sin = (a[:, :, None].astype(x_BTNH.dtype) for a in table)
-  first, second = jnp.split(x_BTNH, 2, axis=-1)
-  return jnp.concatenate(
-    [first * cos - second * sin, second * cos + first * sin], axis=-1
-  )
-
-
 class View(struct.PyTreeNode):
-  """What a layer sees: its rotation (`rope_table`), and whom it attends to."""
+  """What a layer sees: its rotation (`rope.table`), and whom it attends to."""
 
   rope: tuple[Float[Array, 'B T H'], Float[Array, 'B T H']]
   mask: Any
@@ -252,7 +233,7 @@ class Block(nn.Module):
     if c.qk_norm:
       q = RMSNorm(c.norm_eps, 'head_dim', name='query_norm')(q)
       k = RMSNorm(c.norm_eps, 'head_dim', name='key_norm')(k)
-    q, k = rotate(q, view.rope), rotate(k, view.rope)
+    q, k = rope.rotate(q, view.rope), rope.rotate(k, view.rope)
     if c.query_scalar is not None:
       # ops.attend divides by sqrt(head_dim).
       q = q * jnp.asarray((c.head_dim / c.query_scalar) ** 0.5, q.dtype)
@@ -371,8 +352,8 @@ class Transformer(nn.Module):
         mask = masks.Mask(causal=causal, segments=segments, window=window)
       else:
         mask = cache.mask(length, window)
-      rope = rope_table(positions, c.head_dim, base)
-      views.append(View(rope=rope, mask=mask))
+      table_BTh = rope.table(positions, c.head_dim, base)
+      views.append(View(rope=table_BTh, mask=mask))
     states = [x]
     start = jnp.int32(0) if cache is None else cache.cursor
     if c.scan_layers:

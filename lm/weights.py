@@ -6,7 +6,6 @@ devices one after the other: the host never holds a copy of the whole model.
 """
 
 import dataclasses
-import functools
 import json
 import os
 import pathlib
@@ -21,7 +20,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from lm import families, lora, transformer
+from lm import families, layout, lora, transformer
 
 INDEX = 'model.safetensors.index.json'
 # Follow from the config, or from another tensor.
@@ -265,7 +264,7 @@ def load(
   family, config = source.config()
   fused = overrides.pop('fused', False)
   if fused and shardings is not None:
-    raise ValueError('fused: join with weights.fuse after loading into shards')
+    raise ValueError('fused: join with layout.fuse after loading into shards')
   config = dataclasses.replace(config, **overrides)
 
   def put(path, value):
@@ -292,81 +291,10 @@ def load(
   size = len(params['embedding'])
   config = dataclasses.replace(config, vocab_size=size)
   if fused:
-    config, params = fuse(config, params)
+    # Layer by layer, so that the parts are never all held beside the whole.
+    layout.join_layers(params)
+    config = dataclasses.replace(config, fused=True)
   return Pretrained(family, config, params)
-
-
-# What `fused` joins, and along which axis of a kernel.
-_JOINED = {
-  'qkv': (('query', 'key', 'value'), -2),
-  'gate_up': (('gate', 'up'), -1),
-}
-
-
-def fuse(config: transformer.TransformerConfig, params: Mapping[str, Any]):
-  """Config and parameters with the kernels of a layer joined; for decoding."""
-  if config.fused:
-    return config, dict(params)
-
-  def joined(block):
-    block = dict(block)
-    for whole, (parts, axis) in _JOINED.items():
-      parts = [block.pop(part) for part in parts]
-      join = functools.partial(_concatenate, axis)
-      block[whole] = jax.tree.map(join, *parts)
-    return block
-
-  params = lora.merge(params)
-  return dataclasses.replace(config, fused=True), _blocks(params, joined)
-
-
-def split(config: transformer.TransformerConfig, params: Mapping[str, Any]):
-  """`fuse` undone."""
-  if not config.fused:
-    return config, dict(params)
-  n, k, f = config.heads, config.kv_heads, config.mlp_width
-  cuts = {'qkv': (n, n + k), 'gate_up': (f,)}
-
-  def parted(block):
-    block = dict(block)
-    for whole, (parts, axis) in _JOINED.items():
-      pieces = jax.tree.map(
-        lambda a, whole=whole, axis=axis: jnp.split(a, cuts[whole], axis),
-        block.pop(whole),
-      )
-      for i, part in enumerate(parts):
-        block[part] = {name: piece[i] for name, piece in pieces.items()}
-    return block
-
-  return dataclasses.replace(config, fused=False), _blocks(params, parted)
-
-
-def _concatenate(axis, *arrays):
-  return jnp.concatenate(arrays, axis)
-
-
-def _blocks(params, change):
-  """Parameters with each layer (or the stack of them) changed."""
-  out = dict(params)
-  if 'layers' in out:
-    out['layers'] = {'block': change(out['layers']['block'])}
-  return out | {
-    name: change(value)
-    for name, value in params.items()
-    if name.startswith('layer_')
-  }
-
-
-def unrolled(params: Mapping[str, Any], layers: int) -> dict[str, Any]:
-  """Parameters of scanned layers as those of unrolled ones."""
-  if 'layers' not in params:
-    return dict(params)
-  rest = {name: value for name, value in params.items() if name != 'layers'}
-  block = params['layers']['block']
-  return rest | {
-    f'layer_{i}': jax.tree.map(lambda x, i=i: x[i], block)
-    for i in range(layers)
-  }
 
 
 def export(
@@ -389,8 +317,8 @@ def export(
   if folder.exists():
     raise FileExistsError(f'expected nothing at {folder}, found something')
   data = families.hf_of_config(family, config)
-  config, params = split(config, lora.merge(params))
-  params = unrolled(params, config.layers)
+  config, params = layout.split(config, lora.merge(params))
+  params = layout.unrolled(params, config.layers)
   tensors = {}
   for row in families.rows(family, config, 'hf'):
     value = np.asarray(_lookup(params, row.path), np.float32)

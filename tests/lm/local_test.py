@@ -9,7 +9,7 @@ import tempfile
 from unittest import mock
 
 import numpy as np
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 
 from corpora import assets
 from lm import decode, judge, local, scoring
@@ -75,8 +75,9 @@ class LocalTest(absltest.TestCase):
     self.assertAlmostEqual(chosen.outside[0], 1 - first.sum(), places=4)
 
 
-class LoadingTest(absltest.TestCase):
-  def test_loading_holds_no_second_copy(self):
+class LoadingTest(parameterized.TestCase):
+  @parameterized.parameters(False, True)
+  def test_loading_holds_no_second_copy(self, fused):
     """The host's peak stays far from a copy of the model's 538 MB."""
     # In a process of its own: a peak never falls.
     program = (
@@ -86,7 +87,7 @@ class LoadingTest(absltest.TestCase):
       'jax.numpy.zeros(1).block_until_ready()\n'
       'peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n'
       'before = peak()\n'
-      f'model = weights.load({str(assets.fetch(NAME))!r})\n'
+      f'model = weights.load({str(assets.fetch(NAME))!r}, fused={fused})\n'
       'size = sum(a.nbytes for a in jax.tree.leaves(model.params))\n'
       'print(size, (peak() - before) * 1024)\n'
     )

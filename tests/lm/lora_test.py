@@ -10,7 +10,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from engine import experiment, mesh, optim
-from lm import families, lora, losses, transformer, weights
+from lm import families, layout, lora, losses, transformer, weights
 
 FIRST_ROW = 23
 
@@ -193,7 +193,7 @@ class LoraTest(parameterized.TestCase):
       rtol=2e-4,
       atol=2e-5,
     )
-    fused, params = weights.fuse(c, adapted)
+    fused, params = layout.fuse(c, adapted)
     np.testing.assert_allclose(
       hidden(fused, params), hidden(c, adapted), rtol=2e-4, atol=2e-5
     )
@@ -207,7 +207,7 @@ class LoraTest(parameterized.TestCase):
       lora.LoraConfig(rank=1, kernels=('qeury',))
     with self.assertRaisesRegex(ValueError, 'lora.rank'):
       lora.LoraConfig(rank=-1)
-    c, params = weights.fuse(config(), fresh(config())[0])
+    c, params = layout.fuse(config(), fresh(config())[0])
     del c
     with self.assertRaisesRegex(ValueError, 'fused ones must be split'):
       lora.init(jax.random.key(0), params, lora.LoraConfig(rank=1))

@@ -17,7 +17,7 @@ import safetensors.numpy
 from absl.testing import absltest, parameterized
 
 from lm import cache as caches
-from lm import families, transformer, weights
+from lm import families, layout, transformer, weights
 
 PEERS = pathlib.Path(__file__).parent / 'peers'
 FAMILIES = ('llama', 'qwen2', 'qwen3', 'gemma3')
@@ -74,7 +74,7 @@ class FamiliesTest(Folder):
       jax.tree.map(np.shape, fused.params),
       jax.tree.map(np.shape, nn.meta.unbox(made)),
     )
-    config, params = weights.split(fused.config, fused.params)
+    config, params = layout.split(fused.config, fused.params)
     self.assertEqual(config, plain.config)
     jax.tree.map(np.testing.assert_array_equal, params, plain.params)
     weights.export(self.folder / 'out', *fused)
@@ -82,7 +82,7 @@ class FamiliesTest(Folder):
     jax.tree.map(
       functools.partial(np.testing.assert_allclose, atol=1e-6),
       again,
-      weights.unrolled(plain.params, config.layers),
+      layout.unrolled(plain.params, config.layers),
     )
 
   @parameterized.parameters('float16', 'bfloat16')
