@@ -7,7 +7,7 @@ import tempfile
 from absl.testing import absltest, parameterized
 
 from lm import endpoint, judge, reply, verdict
-from tests.lm import endpoint_test
+from tests.lm import endpoint_support
 
 YES_NO = verdict.Choice(('yes', 'no'))
 LETTERS = verdict.Choice('ABCD')
@@ -330,12 +330,12 @@ class OverHttpTest(absltest.TestCase):
   def test_asking_again_goes_past_the_cache(self):
     def answer(handler, body, number):
       if len(body['messages']) > 1 or 'could not' in str(body['messages']):
-        return handler.say(endpoint_test.chat('{"score": 4}'))
-      handler.say(endpoint_test.chat('a four, I think'))
+        return handler.say(endpoint_support.chat('{"score": 4}'))
+      handler.say(endpoint_support.chat('a four, I think'))
 
     schema = verdict.Object({'score': verdict.Number(0, 5, whole=True)})
     cache = self.enter_context(tempfile.TemporaryDirectory())
-    with endpoint_test.Server(answer) as server:
+    with endpoint_support.Server(answer) as server:
       client = endpoint.Endpoint(server.url, 'm', cache_dir=cache)
       ask = functools.partial(client.ask, temperature=0.0)
       for _ in range(2):  # the second time all comes from the cache
