@@ -10,24 +10,11 @@ supported.
 import json
 import pathlib
 
-import matplotlib
-
-matplotlib.use('Agg')
-
 import matplotlib.pyplot as plt
 import numpy as np
 
-# Okabe and Ito's colours, told apart by colour-blind readers too.
-COLOURS = (
-  '#000000',
-  '#E69F00',
-  '#0072B2',
-  '#009E73',
-  '#CC79A7',
-  '#56B4E9',
-  '#D55E00',
-  '#F0E442',
-)
+from engine import plots as plots_lib
+
 # ANSI: called facts, called others, and facts kept that came out wrong.
 _CALLED_FACT, _CALLED, _WRONG, _PLAIN = (
   '\033[42;30m',
@@ -37,48 +24,9 @@ _CALLED_FACT, _CALLED, _WRONG, _PLAIN = (
 )
 
 
-def _runs(workdir: pathlib.Path) -> dict[str, list[pathlib.Path]]:
-  """Folders of the runs by variant; a single run is its own sweep."""
-  index = workdir / 'sweep.json'
-  if not index.exists():
-    if not (workdir / 'summary.json').exists():
-      raise FileNotFoundError(
-        f'{workdir} must hold a finished run or sweep, but has neither '
-        'summary.json nor sweep.json'
-      )
-    return {'run': [workdir]}
-  sweep = json.loads(index.read_text())
-  return {
-    name: [workdir / f'{name.replace(":", "-")}-{s}' for s in sweep['seeds']]
-    for name in sweep['variants']
-  }
-
-
-def _history(folder: pathlib.Path, key: str) -> tuple[list, list]:
-  steps, values = [], []
-  for line in (folder / 'metrics.jsonl').read_text().splitlines():
-    entry = json.loads(line)
-    if entry.get(key) is not None:
-      steps.append(entry['step'])
-      values.append(entry[key])
-  return steps, values
-
-
 def _arrays(folder: pathlib.Path) -> dict[str, np.ndarray]:
   with np.load(folder / 'evals' / 'test-final.npz') as file:
     return dict(file)
-
-
-def _finish(figure, path: pathlib.Path) -> pathlib.Path:
-  path.parent.mkdir(parents=True, exist_ok=True)
-  figure.savefig(path, dpi=150, bbox_inches='tight')
-  plt.close(figure)
-  return path
-
-
-def _style(axes):
-  axes.spines[['top', 'right']].set_visible(False)
-  axes.grid(alpha=0.25)
 
 
 def losses(workdir: pathlib.Path) -> pathlib.Path:
@@ -86,22 +34,22 @@ def losses(workdir: pathlib.Path) -> pathlib.Path:
   figure, panels = plt.subplots(1, 2, figsize=(9, 3.4))
   titles = {'loss_fact': 'fact tokens', 'loss_nonfact': 'all other tokens'}
   for axes, (key, title) in zip(panels, titles.items(), strict=True):
-    for number, (name, folders) in enumerate(_runs(workdir).items()):
-      curves = [_history(f, f'eval/validation/{key}') for f in folders]
+    for number, (name, folders) in enumerate(plots_lib.runs(workdir).items()):
+      curves = [plots_lib.history(f, f'eval/validation/{key}') for f in folders]
       steps = curves[0][0]
       values = np.array([values for _, values in curves])
-      colour = COLOURS[number % len(COLOURS)]
-      dashes = '-' if number < len(COLOURS) else '--'
+      colour = plots_lib.COLOURS[number % len(plots_lib.COLOURS)]
+      dashes = '-' if number < len(plots_lib.COLOURS) else '--'
       axes.plot(steps, values.mean(0), dashes, color=colour, label=name)
       axes.fill_between(
         steps, values.min(0), values.max(0), color=colour, alpha=0.15, lw=0
       )
     axes.set_title(title)
     axes.set_xlabel('training step')
-    _style(axes)
+    plots_lib.style(axes)
   panels[0].set_ylabel('held-out loss, CALL forbidden (nats)')
   panels[1].legend(frameon=False, loc='center left', bbox_to_anchor=(1.0, 0.5))
-  return _finish(figure, workdir / 'figures' / 'losses.png')
+  return plots_lib.finish(figure, workdir / 'figures' / 'losses.png')
 
 
 def delegation(workdir: pathlib.Path) -> pathlib.Path:
@@ -109,12 +57,12 @@ def delegation(workdir: pathlib.Path) -> pathlib.Path:
   figure, axes = plt.subplots(figsize=(5.6, 4))
   share = 0.0
   beta = None
-  for number, (name, folders) in enumerate(_runs(workdir).items()):
+  for number, (name, folders) in enumerate(plots_lib.runs(workdir).items()):
     made = [_arrays(folder) for folder in folders]
     x = made[0]['curve_call_share']
     y = np.array([m['curve_facts_right'] for m in made])
-    colour = COLOURS[number % len(COLOURS)]
-    dashes = '-' if number < len(COLOURS) else '--'
+    colour = plots_lib.COLOURS[number % len(plots_lib.COLOURS)]
+    dashes = '-' if number < len(plots_lib.COLOURS) else '--'
     axes.plot(x, y.mean(0), dashes, color=colour, label=name, lw=2)
     axes.fill_between(x, y.min(0), y.max(0), color=colour, alpha=0.15, lw=0)
     summary = json.loads((folders[0] / 'summary.json').read_text())
@@ -131,8 +79,8 @@ def delegation(workdir: pathlib.Path) -> pathlib.Path:
   axes.set_ylim(0, 1.05)
   axes.set_xlim(0, x[-1])
   axes.legend(frameon=False, loc='center left', bbox_to_anchor=(1.0, 0.5))
-  _style(axes)
-  return _finish(figure, workdir / 'figures' / 'delegation.png')
+  plots_lib.style(axes)
+  return plots_lib.finish(figure, workdir / 'figures' / 'delegation.png')
 
 
 def article(workdir: pathlib.Path, *, colour: bool = True) -> str:
@@ -142,7 +90,7 @@ def article(workdir: pathlib.Path, *, colour: bool = True) -> str:
   would state itself and get wrong; with `colour`, backgrounds say the same.
   """
   blocks = []
-  for name, folders in _runs(workdir).items():
+  for name, folders in plots_lib.runs(workdir).items():
     made = _arrays(folders[0])
     segments = made['article_segments']
     # The first record whose first document is of readable length.
@@ -210,7 +158,7 @@ def cascade(workdir: pathlib.Path) -> pathlib.Path:
       y,
       yerr=(y - low, high - y),
       fmt='o-' if unit == 'token' else 's--',
-      color=COLOURS[methods.index(method) % len(COLOURS)],
+      color=plots_lib.COLOURS[methods.index(method) % len(plots_lib.COLOURS)],
       label=f'{method}, a {unit} a call',
       elinewidth=0.7,
       markersize=4,
@@ -224,8 +172,8 @@ def cascade(workdir: pathlib.Path) -> pathlib.Path:
   axes.set_ylabel('share of names and numbers supported')
   axes.set_ylim(bottom=0)
   axes.legend(frameon=False, loc='center left', bbox_to_anchor=(1.0, 0.5))
-  _style(axes)
-  return _finish(figure, workdir / 'figures' / 'cascade.png')
+  plots_lib.style(axes)
+  return plots_lib.finish(figure, workdir / 'figures' / 'cascade.png')
 
 
 def _units(names, method):

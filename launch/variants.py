@@ -106,14 +106,16 @@ def table(columns, summaries: Mapping[str, Sequence[Mapping]]) -> str:
   """Means over seeds, a row a variant.
 
   Args:
-    columns: (key, heading, format) of what to show.
+    columns: (key, heading, format) of what to show; a dash where a variant
+      has no such figure.
     summaries: as `sweep` returns.
   """
   rows = [['', *(heading for _, heading, _ in columns)]]
   for name, runs in summaries.items():
     row = [name]
     for key, _, form in columns:
-      row.append(format(statistics.fmean(r[key] for r in runs), form))
+      values = [run[key] for run in runs if key in run]
+      row.append(format(statistics.fmean(values), form) if values else '-')
     rows.append(row)
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   lines = []

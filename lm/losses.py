@@ -39,7 +39,7 @@ class VocabStats(struct.PyTreeNode):
   excluded: Float[Array, 'B T']
 
 
-def _blocks(table_VD, excluded, block):
+def vocab_blocks(table_VD, excluded, block):
   """Table as [C, n, D], column ids [C, n] and additive bias [C, n].
 
   Block j holds the rows j, n + j, 2n + j, ...: each block then spans every
@@ -91,7 +91,7 @@ def _stats(hidden, table, targets, excluded, block, keep):
 
 
 def _stats_fwd(hidden, table, targets, excluded, block, keep):
-  blocks_CnD, _, bias_Cn = _blocks(table, excluded, block)
+  blocks_CnD, _, bias_Cn = vocab_blocks(table, excluded, block)
   rows = hidden.shape[:1]
   columns, count = bias_Cn.shape
   # The last block is always made again: never are all logits alive.
@@ -129,7 +129,7 @@ def _stats_bwd(excluded, block, keep, residuals, cotangents):
   del keep
   hidden, table, targets, lse, saved = residuals
   g_lse, g_target, g_apart = cotangents
-  blocks = _blocks(table, excluded, block)
+  blocks = vocab_blocks(table, excluded, block)
   columns, count = blocks[1].shape
   kept = 0 if saved is None else saved[0].shape[-1] // columns
   head, rest = _apart(blocks, kept)
@@ -216,7 +216,7 @@ def vocab_top(
 
   Equal logits go to the lowest id, as in `argmax`.
   """
-  blocks = _blocks(table.astype(hidden.dtype), excluded, block)
+  blocks = vocab_blocks(table.astype(hidden.dtype), excluded, block)
 
   def body(carry, xs):
     high, best = carry

@@ -22,7 +22,8 @@ from flax import struct
 from jaxtyping import Array, Float, Int
 
 from lm import cache as caches
-from lm import masks, ops, rope
+from lm import layers, masks, ops, rope, two_way_cache
+from lm.layers import Dense, RMSNorm
 
 ACTIVATIONS = {
   'silu': nn.silu,
@@ -139,62 +140,7 @@ class Output(struct.PyTreeNode):
 
   hidden: Float[Array, 'B T D']
   captured: tuple[Array, ...] = ()
-  cache: caches.Cache | None = None
-
-
-def _param(module, name, init, shape, axes):
-  init = nn.with_logical_partitioning(init, axes)
-  return module.param(name, init, shape, jnp.float32)
-
-
-class RMSNorm(nn.Module):
-  """x / rms(x) * scale over the last axis, in float32."""
-
-  eps: float
-  axis: str = 'embed'
-
-  @nn.compact
-  def __call__(self, x):
-    scale = _param(
-      self, 'scale', nn.initializers.ones, (x.shape[-1],), (self.axis,)
-    )
-    x32 = x.astype(jnp.float32)
-    inverse = jax.lax.rsqrt(jnp.mean(x32 * x32, -1, keepdims=True) + self.eps)
-    return (x32 * inverse * scale).astype(x.dtype)
-
-
-class Dense(nn.Module):
-  """Contracts the last `contract` axes with a kernel of logical `axes`."""
-
-  features: tuple[int, ...]
-  axes: tuple[str, ...]
-  contract: int = 1
-  use_bias: bool = False
-  init_scale: float = 1.0
-
-  @nn.compact
-  def __call__(self, x):
-    inputs = x.shape[x.ndim - self.contract :]
-    fan_in = 1
-    for size in inputs:
-      fan_in *= size
-    init = nn.initializers.normal(self.init_scale * fan_in**-0.5)
-    kernel = _param(self, 'kernel', init, (*inputs, *self.features), self.axes)
-    y = ops.matmul(x, kernel.astype(x.dtype), self.contract)
-    if self.has_variable('params', 'lora_a'):  # see lm/lora.py
-      low = self.get_variable('params', 'lora_a').astype(x.dtype)
-      high = self.get_variable('params', 'lora_b').astype(x.dtype)
-      y = y + ops.matmul(ops.matmul(x, low, self.contract), high, 1)
-    if self.use_bias:
-      bias = _param(
-        self,
-        'bias',
-        nn.initializers.zeros,
-        self.features,
-        self.axes[self.contract :],
-      )
-      y = y + bias.astype(x.dtype)
-    return y
+  cache: caches.Cache | two_way_cache.TwoWayCache | None = None
 
 
 class View(struct.PyTreeNode):
@@ -237,10 +183,14 @@ class Block(nn.Module):
     if c.query_scalar is not None:
       # ops.attend divides by sqrt(head_dim).
       q = q * jnp.asarray((c.head_dim / c.query_scalar) ** 0.5, q.dtype)
-    if cache_kv is None:
+    if not cache_kv:
       mixed = masks.blockwise(ops.attend, q, k, v, view.mask)
+      if cache_kv is not None:  # (): an empty one, to be filled
+        cache_kv = two_way_cache.laid_out(k, v)
     else:
-      cache_kv = caches.write(cache_kv, k, v, slot)
+      two_way = isinstance(slot, two_way_cache.Span)
+      write = two_way_cache.write if two_way else caches.write
+      cache_kv = write(cache_kv, k, v, slot)
       mixed = ops.attend_cached(q, *cache_kv, view.mask)
     y = Dense(
       (c.width,),
@@ -299,7 +249,8 @@ class Transformer(nn.Module):
     *,
     causal: bool = True,
     capture: tuple[int, ...] = (),
-    cache: caches.Cache | None = None,
+    cache: caches.Cache | two_way_cache.TwoWayCache | None = None,
+    keep: bool = False,
   ) -> Output:
     """Runs the model.
 
@@ -311,24 +262,33 @@ class Transformer(nn.Module):
       capture: layers whose output to return; 0 is the embedding, l the output
         of the l-th layer (before the last norm).
       cache: keys and values of earlier positions; the new ones are written
-        from its cursor on. Implies causal, unpacked sequences.
+        from its cursor on. Implies causal, unpacked sequences. Or a two-way
+        one, not causal: `tokens` are of the columns in its span, and its
+        segments hold.
+      keep: return a two-way cache of this pass, which is not causal.
 
     Raises:
       ValueError: a layer outside [0, layers] is captured, or a cache is given
-        with segments or without causality.
+        with segments or the other causality.
     """
     c = self.config
     batch, length = tokens.shape
     for layer in capture:
       if not 0 <= layer <= c.layers:
         raise ValueError(f'capture: layer {layer} is not in [0, {c.layers}]')
-    if cache is not None and (segments is not None or not causal):
-      raise ValueError('a cache serves causal, unpacked sequences only')
+    two_way = isinstance(cache, two_way_cache.TwoWayCache)
+    if cache is not None and (segments is not None or causal == two_way):
+      raise ValueError(
+        'a cache serves causal, unpacked sequences only, a two-way cache those '
+        'that are not causal, with its own segments'
+      )
+    if keep and (causal or cache is not None):
+      raise ValueError('keep: of a pass that is not causal and has no cache')
     if positions is None and cache is not None:
       positions = cache.positions(length)
     elif positions is None:
       positions = jnp.broadcast_to(jnp.arange(length), (batch, length))
-    table = _param(
+    table = layers.param(
       self,
       'embedding',
       nn.initializers.normal(c.width**-0.5),
@@ -339,7 +299,7 @@ class Transformer(nn.Module):
     if c.embed_scale:
       x = x * jnp.asarray(c.width**0.5, c.dtype)
     if not c.tied:
-      _param(
+      layers.param(
         self,
         'unembedding',
         nn.initializers.normal(c.width**-0.5),
@@ -355,29 +315,37 @@ class Transformer(nn.Module):
       table_BTh = rope.table(positions, c.head_dim, base)
       views.append(View(rope=table_BTh, mask=mask))
     states = [x]
-    start = jnp.int32(0) if cache is None else cache.cursor
+    empty, start = (() if keep else None), jnp.int32(0)
+    if cache is not None:
+      start = cache.span if two_way else cache.cursor
     if c.scan_layers:
-      x, kv, states = self._scan(x, cache, views, start, bool(capture))
+      pair = empty if cache is None else (cache.keys, cache.values)
+      x, kv, states = self._scan(x, pair, views, start, bool(capture))
     else:
       block = nn.remat(Block) if c.remat else Block
       kv = []
       for layer in range(c.layers):
-        pair = cache and (cache.keys[layer], cache.values[layer])
+        pair = empty
+        if cache is not None:
+          pair = cache.keys[layer], cache.values[layer]
         view = views[c.is_local(layer)]
         x, pair = block(c, name=f'layer_{layer}')(x, pair, view, start)
         kv.append(pair)
         states.append(x)
-    if cache is not None:
+    if cache is not None or keep:
       keys, values = kv if c.scan_layers else zip(*kv, strict=True)
-      cache = cache.advanced(keys, values, length)
+      if keep:
+        cache = two_way_cache.TwoWayCache.of(keys, values, segments)
+      else:
+        cache = cache.advanced(keys, values, length)
     x = RMSNorm(c.norm_eps, name='final_norm')(x)
     captured = tuple(states[layer] for layer in capture)
     return Output(hidden=x, captured=captured, cache=cache)
 
-  def _scan(self, x, cache, views, start, capture):
+  def _scan(self, x, pair, views, start, capture):
     c = self.config
     body = nn.remat(_Scanned, prevent_cse=False) if c.remat else _Scanned
-    layers = nn.scan(
+    scanned = nn.scan(
       body,
       variable_axes={'params': 0},
       split_rngs={'params': True},
@@ -385,10 +353,9 @@ class Transformer(nn.Module):
       length=c.layers,
       metadata_params={nn.PARTITION_NAME: 'layers'},
     )(c, capture, name='layers')
-    pair = cache and (cache.keys, cache.values)
     local = jnp.array([c.is_local(layer) for layer in range(c.layers)])
     first = x
-    x, (kv, outputs) = layers(x, pair, local, tuple(views), start)
+    x, (kv, outputs) = scanned(x, pair, local, tuple(views), start)
     return x, kv, [first, *(outputs if capture else ())]
 
 

@@ -10,5 +10,6 @@ jax.config.update('jax_num_cpu_devices', 4)
 # Tests compile much and run little.
 jax.config.update('jax_disable_most_optimizations', True)
 jaxtyping.install_import_hook(
-  ['corpora', 'engine', 'lacy', 'lm'], f'{shapes.__name__}.check'
+  ['corpora', 'diffusion_sampler', 'engine', 'lacy', 'lm'],
+  f'{shapes.__name__}.check',
 )

@@ -1,0 +1,1 @@
+"""Configs of diffusion_sampler."""

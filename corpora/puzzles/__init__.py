@@ -1,0 +1,112 @@
+"""Puzzles whose answers are exactly checkable, for masked-diffusion models.
+
+  chain      follow a pointer until it stops; EOS behind
+  chains     follow several at once, to a fixed depth
+  sudoku     four by four
+  addition   the most significant digit first
+
+A puzzle is named as in a config: 'chain', 'chain(symbols=12, answer=16)'.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import re
+import sys
+
+import filelock
+import numpy as np
+
+from corpora import assets
+from corpora.puzzles import addition, chain, form, splits, sudoku
+
+KINDS = {
+  'chain': chain.Chain,
+  'chains': chain.Chains,
+  'sudoku': sudoku.Sudoku,
+  'addition': addition.Addition,
+}
+
+
+def parse(text: str) -> form.Puzzle:
+  """A puzzle from a config's 'name' or 'name(key=value, ...)'.
+
+  Raises:
+    ValueError: no such puzzle, it has no such key, or a value does not fit.
+  """
+  match = re.fullmatch(r'\s*(\w+)\s*(?:\((.*)\)\s*)?', text)
+  name, rest = match.groups() if match else (text, None)
+  if name not in KINDS:
+    raise ValueError(
+      f'data.puzzle must be one of {", ".join(KINDS)}, as name or '
+      f'name(key=value, ...), got {text!r}'
+    )
+  types = {f.name: f.type for f in dataclasses.fields(KINDS[name])}
+  options = {}
+  for pair in filter(None, (rest or '').replace(' ', '').split(',')):
+    key, _, value = pair.partition('=')
+    if key not in types:
+      raise ValueError(
+        f'data.puzzle: {name} has {", ".join(types)}, got {key!r}'
+      )
+    try:
+      options[key] = types[key](value)
+    except ValueError as error:
+      raise ValueError(
+        f'data.puzzle: {key} of {name} must be {types[key].__name__}, got '
+        f'{value!r}'
+      ) from error
+  return KINDS[name](**options)
+
+
+def load(
+  puzzle: form.Puzzle | str,
+  split: str,
+  data_dir: str | os.PathLike | None = None,
+) -> form.Examples:
+  """All examples of a split, prepared with TFDS where they are not yet there.
+
+  Args:
+    puzzle: one, or its name as `parse` takes it.
+    split: 'train', 'validation' or 'test'.
+    data_dir: the cache, see `assets.cache_dir`.
+
+  Returns:
+    int32 arrays 'prompt' [n, P], 'answer' [n, L] and 'level' [n], in the order
+    of `splits.examples`.
+
+  Raises:
+    ValueError: unknown puzzle or split, or one too small for three splits.
+  """
+  # The import takes a second.
+  import tensorflow_datasets as tfds
+
+  from corpora.puzzles import puzzles_dataset_builder
+
+  if isinstance(puzzle, str):
+    puzzle = parse(puzzle)
+  splits.check(split)
+  # Other defaults under the same name are other data.
+  digest = hashlib.sha256(repr(puzzle).encode())
+  folder = assets.cache_dir(data_dir) / 'tfds' / digest.hexdigest()[:16]
+  folder.mkdir(parents=True, exist_ok=True)
+  builder = puzzles_dataset_builder.Builder(
+    config=puzzles_dataset_builder.config(puzzle),
+    data_dir=str(folder),
+    file_format='array_record',
+  )
+  if not builder.info.splits:
+    if not sys.stderr.isatty():
+      tfds.disable_progress_bar()
+    with (
+      filelock.FileLock(folder / '.lock'),
+      contextlib.redirect_stdout(sys.stderr),  # TFDS prints what it does
+    ):
+      builder.download_and_prepare(file_format='array_record')
+  source = builder.as_data_source(split=split)
+  records = source.__getitems__(range(len(source)))
+  return {
+    name: np.concatenate([record[name] for record in records])
+    for name in builder.info.features
+  }

@@ -1,0 +1,1 @@
+"""Masked-diffusion language models: when to unmask, by rule or by policy."""

@@ -1,0 +1,297 @@
+"""What the comparison should show, row by row, from a sweep's summaries.
+
+Section 11.2 of the spec. A claim is a number with its range over seeds; the
+name says which sign or size would make it hold. Nothing here knows whether it
+ought to.
+
+A summary holds '<sampler>@<block>/accuracy' and '/nfe'. Samplers are compared
+at equal passes by straight lines between the points of a family; at most as
+many passes may be spent, so that a curve never falls.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+Summary = Mapping[str, Any]
+Summaries = Mapping[str, Sequence[Summary]]
+Point = tuple[float, float]  # passes, accuracy
+
+# What a sweep shows in the terminal: key, heading, format. Runs that have no
+# such figure leave it out.
+COLUMNS = (
+  ('nll_bound', 'nll bound', '.3f'),
+  ('accuracy', 'accuracy', '.3f'),
+  ('nfe', 'passes', '.2f'),
+)
+
+_KEY = re.compile(r'(?P<sampler>.+)@(?P<block>\d+)/accuracy$')
+
+
+def points(
+  summary: Summary, block: int, figure: str = 'accuracy'
+) -> dict[str, Point]:
+  """{sampler: (passes, accuracy)} at one block length."""
+  found = {}
+  for key in summary:
+    match = _KEY.match(key)
+    if match and int(match['block']) == block:
+      name = f'{match["sampler"]}@{block}'
+      found[match['sampler']] = (
+        summary[f'{name}/nfe'],
+        summary[f'{name}/{figure}'],
+      )
+  return found
+
+
+def blocks(summary: Summary) -> list[int]:
+  """Block lengths that were measured, the longest (full diffusion) last."""
+  found = {int(m['block']) for m in map(_KEY.match, summary) if m}
+  return sorted(found)
+
+
+def family(sampler: str) -> str:
+  """Its rule, and how it scores: what one curve goes through."""
+  name = sampler.partition('(')[0]
+  by = re.search(r'by=(\w+)', sampler)
+  return f'{name} {by[1]}' if by else name
+
+
+def curve(found: Mapping[str, Point], name: str) -> list[Point]:
+  """Points of one family, by passes."""
+  return sorted(p for s, p in found.items() if family(s) == name)
+
+
+def best_at(passes: float, line: Sequence[Point]) -> float:
+  """Accuracy of a curve with at most so many passes; nan below its first."""
+  if not line or passes < line[0][0] - 1e-9:
+    return float('nan')
+  x, y = np.array(line).T
+  reached = y[x <= passes + 1e-9].max()
+  return float(max(reached, np.interp(passes, x, y)))
+
+
+def envelope(passes: float, found: Mapping[str, Point]) -> float:
+  """The best family there; nan where none is so quick."""
+  names = {family(s) for s in found}
+  values = [best_at(passes, curve(found, name)) for name in names]
+  values = [v for v in values if not np.isnan(v)]
+  return max(values) if values else float('nan')
+
+
+def _policies(runs: Mapping[str, Summary], prefix: str) -> dict[str, Summary]:
+  """Variants '<prefix> a=<alpha>' by alpha's text, in ascending order."""
+  found = {
+    name.rpartition('a=')[2]: run
+    for name, run in runs.items()
+    if name.rpartition(' a=')[0] == prefix
+  }
+  return dict(sorted(found.items(), key=lambda item: float(item[0])))
+
+
+def _own(run: Summary, block: int) -> Point:
+  return points(run, block)['policy']
+
+
+def _margins(runs, prefix, block, line_at) -> list[float]:
+  """Every measured point of the policies less what `line_at` reaches there."""
+  out = []
+  for run in _policies(runs, prefix).values():
+    for passes, accuracy in points(run, block).values():
+      there = line_at(passes)
+      if not np.isnan(there):
+        out.append(accuracy - there)
+  return out
+
+
+def _threshold_over(runs, other: str) -> float:
+  """Mean margin at the other family's passes, in the shortest blocks."""
+  found = points(runs['heuristics'], blocks(runs['heuristics'])[0])
+  line = curve(found, 'threshold')
+  gaps = [best_at(x, line) - y for x, y in curve(found, other)]
+  gaps = [g for g in gaps if not np.isnan(g)]
+  return float(np.mean(gaps))
+
+
+def _threshold_loses(runs) -> float:
+  short, *_, full = blocks(runs['heuristics'])
+  name = 'threshold(threshold=0.9)'
+  return (
+    points(runs['heuristics'], short)[name][1]
+    - points(runs['heuristics'], full)[name][1]
+  )
+
+
+def _semi_block(runs) -> int:
+  """The block of the policies that were trained in blocks."""
+  one = next(iter(_policies(runs, 'policy semi').values()))
+  return next(b for b in blocks(one))
+
+
+def _semi_margins(runs) -> list[float]:
+  block = _semi_block(runs)
+  line = curve(points(runs['heuristics'], block), 'threshold')
+  return _margins(runs, 'policy semi', block, lambda n: best_at(n, line))
+
+
+def _full(runs) -> int:
+  return blocks(runs['heuristics'])[-1]
+
+
+def _full_margins(runs, prefix) -> list[float]:
+  found = points(runs['heuristics'], _full(runs))
+  return sorted(
+    _margins(runs, prefix, _full(runs), lambda n: envelope(n, found)),
+    reverse=True,
+  )
+
+
+def _third(margins: Sequence[float]) -> float:
+  return margins[2] if len(margins) > 2 else float('nan')
+
+
+def _steered_gain(runs, what: Callable) -> float:
+  plain, steered = _policies(runs, 'policy'), _policies(runs, 'steered')
+  shared = [a for a in steered if a in plain]
+  return float(np.mean([what(steered[a]) - what(plain[a]) for a in shared]))
+
+
+def _inversions(runs) -> float:
+  passes = [
+    _own(run, _full(runs))[0] for run in _policies(runs, 'policy').values()
+  ]
+  return float(sum(b > a for a, b in zip(passes, passes[1:], strict=False)))
+
+
+def _only(runs, prefix) -> tuple[str, Summary]:
+  return next(iter(_policies(runs, prefix).items()))
+
+
+def _beside(runs, prefix, place: int) -> float:
+  """An ablation's figure less the plain policy's of the same alpha."""
+  alpha, run = _only(runs, prefix)
+  plain = _policies(runs, 'policy')[alpha]
+  return _own(run, _full(runs))[place] - _own(plain, _full(runs))[place]
+
+
+def _blind(runs, what: str) -> float:
+  found = points(runs['blind'], _full(runs))
+  return found['policy'][1] - found[f'policy(blind={what})'][1]
+
+
+def _transfer(runs, name: str) -> float:
+  """The policy's margin over thresholds on a denoiser it never met."""
+  run = runs[name]
+  block = blocks(run)[-1]
+  found = points(run, block)
+  passes, accuracy = found['policy']
+  return accuracy - best_at(passes, curve(found, 'threshold'))
+
+
+Measure = Callable[[Mapping[str, Summary]], float]
+
+# Name -> (variants it needs, as prefixes; the number of one seed).
+CLAIMS: dict[str, tuple[tuple[str, ...], Measure]] = {
+  'r1_threshold_minus_random_semi': (
+    ('heuristics',),
+    lambda r: _threshold_over(r, 'random'),
+  ),
+  'r1_threshold_minus_top_k_semi': (
+    ('heuristics',),
+    lambda r: _threshold_over(r, 'top_k'),
+  ),
+  'r2_threshold_short_blocks_minus_full': (('heuristics',), _threshold_loses),
+  'r3_policy_minus_threshold_semi_mean': (
+    ('heuristics', 'policy semi'),
+    lambda r: float(np.mean(_semi_margins(r))),
+  ),
+  'r3_policy_minus_threshold_semi_worst': (
+    ('heuristics', 'policy semi'),
+    lambda r: min(_semi_margins(r)),
+  ),
+  'r4_policy_minus_best_rule_full_third_level': (
+    ('heuristics', 'policy a='),
+    lambda r: _third(_full_margins(r, 'policy')),
+  ),
+  'r4_policy_levels_above_every_rule': (
+    ('heuristics', 'policy a='),
+    lambda r: float(sum(m > 0 for m in _full_margins(r, 'policy'))),
+  ),
+  'r4_steered_minus_best_rule_full_third_level': (
+    ('heuristics', 'steered'),
+    lambda r: _third(_full_margins(r, 'steered')),
+  ),
+  'r5_steered_minus_policy_accuracy': (
+    ('heuristics', 'policy a=', 'steered'),
+    lambda r: _steered_gain(r, lambda run: _own(run, _full(r))[1]),
+  ),
+  'r5_steered_writes_rightwards': (
+    ('heuristics', 'steered'),
+    lambda r: float(
+      np.mean(
+        [
+          run[f'policy@{_full(r)}/rightwards']
+          for run in _policies(r, 'steered').values()
+        ]
+      )
+    ),
+  ),
+  'r6_inversions_of_passes_in_alpha': (
+    ('heuristics', 'policy a='),
+    _inversions,
+  ),
+  'r7_additive_passes': (
+    ('heuristics', 'additive'),
+    lambda r: _own(_only(r, 'additive')[1], _full(r))[0],
+  ),
+  'r7_additive_accuracy': (
+    ('heuristics', 'additive'),
+    lambda r: _own(_only(r, 'additive')[1], _full(r))[1],
+  ),
+  'r8_dpls_minus_bernoulli_accuracy': (
+    ('heuristics', 'policy a=', 'dpls'),
+    lambda r: _beside(r, 'dpls', 1),
+  ),
+  'r8_dpls_minus_bernoulli_passes': (
+    ('heuristics', 'policy a=', 'dpls'),
+    lambda r: _beside(r, 'dpls', 0),
+  ),
+  'r8_top_5_minus_top_1_accuracy': (
+    ('heuristics', 'policy a=', 'top5'),
+    lambda r: _beside(r, 'top5', 1),
+  ),
+  'r9_accuracy_lost_without_mask': (
+    ('heuristics', 'blind'),
+    lambda r: _blind(r, 'mask'),
+  ),
+  'r9_accuracy_lost_without_time': (
+    ('heuristics', 'blind'),
+    lambda r: _blind(r, 'time'),
+  ),
+  'r10_policy_minus_threshold_on_other_denoiser': (
+    ('transfer wide',),
+    lambda r: _transfer(r, 'transfer wide'),
+  ),
+  'r10_policy_minus_threshold_at_twice_the_length': (
+    ('transfer long',),
+    lambda r: _transfer(r, 'transfer long'),
+  ),
+}
+
+
+def claims(summaries: Summaries) -> dict[str, list[float]]:
+  """[mean, lowest, highest] over seeds of every claim that can be made."""
+  out = {}
+  for name, (needed, measure) in CLAIMS.items():
+    if not all(any(v.startswith(n) for v in summaries) for n in needed):
+      continue
+    seeds = zip(*summaries.values(), strict=True)
+    values = [
+      measure(dict(zip(summaries, seed, strict=True))) for seed in seeds
+    ]
+    out[name] = [
+      round(float(x), 6) for x in (np.mean(values), min(values), max(values))
+    ]
+  return out

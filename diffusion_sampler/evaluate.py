@@ -1,0 +1,217 @@
+"""Accuracy against passes: any set of samplers on the test split of a puzzle.
+
+A sampler is a text: a rule of rules.py with its options, or
+'policy(temperature=0.5, scale=2)' for a trained policy. Every one of them is
+run by the same loop at every block length that is asked for.
+
+Shapes: B sequences, L answer positions, R records.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from corpora import progress as progress_lib
+from diffusion_sampler import decode, policy_rule, rules, setup, tasks
+from diffusion_sampler import denoiser as denoiser_lib
+from lm import transformer
+
+POLICY = 'policy'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SamplingConfig:
+  """What to measure.
+
+  Attributes:
+    samplers: texts, see the head of this file; or one text with ';' between.
+    blocks: block lengths, or a text of them with ';' between; 0: the whole
+      answer, full diffusion.
+    hard: records of this level or more are reported apart; 0: none are.
+    batch: records a call.
+    temperature: of tokens.
+    frames: records whose order of unmasking is kept for the figure.
+  """
+
+  samplers: tuple[str, ...] | str = ('threshold(threshold=0.9)',)
+  blocks: tuple[int, ...] | str = (0,)
+  hard: int = 0
+  batch: int = 250
+  temperature: float = 0.0
+  frames: int = 4
+
+  def __post_init__(self):
+    for name, kind in (('samplers', str), ('blocks', int)):
+      value = getattr(self, name)
+      if isinstance(value, str):
+        value = map(str.strip, value.split(';'))
+      object.__setattr__(self, name, tuple(map(kind, value)))
+    for text in self.samplers:
+      if not text.startswith(POLICY):
+        rules.parse(text)
+
+
+def parse(
+  text: str, trained: policy_rule.PolicyRule | None
+) -> rules.Rule:
+  """A sampler of its text.
+
+  Raises:
+    ValueError: no such rule, or a policy where none was trained.
+  """
+  if not text.startswith(POLICY):
+    return rules.parse(text)
+  if trained is None:
+    raise ValueError(
+      f'sampling.samplers has {text!r}, which needs a trained policy; set '
+      '--config.policy_run to the workdir of a finished policy run'
+    )
+  inside = text[len(POLICY) :].strip('()').replace(' ', '')
+  options = dict(pair.split('=', 1) for pair in filter(None, inside.split(',')))
+  blind = options.pop('blind', None)
+  unknown = set(options) - {'temperature', 'scale'}
+  if unknown or blind not in (None, 'mask', 'time'):
+    raise ValueError(
+      f'{POLICY} has temperature, scale and blind=mask or blind=time, got '
+      f'{text!r}'
+    )
+  if blind:
+    config = dataclasses.replace(trained.config, **{f'see_{blind}': False})
+    trained = trained.replace(config=config)
+  return trained.replace(**{k: float(v) for k, v in options.items()})
+
+
+@functools.lru_cache(maxsize=64)
+def _sampler(model, layout, temperature):
+  """Compiled once a block length and kind of rule."""
+
+  @jax.jit
+  def run(params, rule, prompts, keys):
+    denoiser = denoiser_lib.of_transformer(model, params)
+    return decode.sample(
+      denoiser, rule, layout, prompts, keys, temperature=temperature
+    )
+
+  return run
+
+
+def _batches(arrays, size: int) -> Iterator[tuple[dict, int]]:
+  """Batches of one shape; the last is filled up with its first record."""
+  total = len(arrays['level'])
+  for begin in range(0, total, size):
+    index = np.arange(begin, begin + size)
+    count = min(size, total - begin)
+    index = np.where(index < total, index, begin)
+    yield {name: array[index] for name, array in arrays.items()}, count
+
+
+def _towards_right(order: np.ndarray) -> np.ndarray:
+  """Correlation of position and pass of writing, a row; nan where constant."""
+  out = np.full(len(order), np.nan)
+  for i, row in enumerate(order):
+    at = np.flatnonzero(row >= 0)
+    if len(at) > 1 and np.ptp(row[at]):
+      out[i] = np.corrcoef(at, row[at])[0, 1]
+  return out
+
+
+def measure(
+  task: setup.Task,
+  model: transformer.TransformerConfig,
+  params: Any,
+  rule: rules.Rule,
+  arrays: Mapping[str, np.ndarray],
+  key: jax.Array,
+  *,
+  block: int,
+  config: SamplingConfig,
+) -> dict[str, np.ndarray]:
+  """'correct', 'nfe' [R]; 'order', 'answer' [R, L]; 'failed' [R]."""
+  run = _sampler(model, task.layout(block), config.temperature)
+  parts = []
+  for i, (batch, count) in enumerate(_batches(arrays, config.batch)):
+    keys = jax.random.split(jax.random.fold_in(key, i), config.batch)
+    out = run(params, rule, jnp.asarray(batch['prompt']), keys)
+    right = tasks.correct(
+      task.puzzle,
+      jnp.asarray(batch['prompt']),
+      out.answer,
+      jnp.asarray(batch['answer']),
+    )
+    part = dict(
+      correct=right,
+      nfe=out.nfe,
+      order=out.order,
+      answer=out.answer,
+      failed=out.failed,
+    )
+    parts.append({k: np.asarray(v)[:count] for k, v in part.items()})
+  return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
+
+
+def scalars(
+  found: Mapping[str, np.ndarray], level: np.ndarray, hard: int
+) -> dict[str, float]:
+  """The figures of one sampler.
+
+  'rightwards' is the mean correlation of position and time of writing: 1 where
+  answers are written from left to right, negative from right to left.
+  """
+  right, nfe = found['correct'], found['nfe']
+  out = {'accuracy': right.mean(), 'nfe': nfe.mean()}
+  if hard:
+    out['hard'] = right[level >= hard].mean()
+  towards = _towards_right(found['order'])
+  out['rightwards'] = 0.0 if np.isnan(towards).all() else np.nanmean(towards)
+  return {name: float(value) for name, value in out.items()}
+
+
+def evaluate(
+  task: setup.Task,
+  model: transformer.TransformerConfig,
+  params: Any,
+  config: SamplingConfig,
+  key: jax.Array,
+  *,
+  trained: policy_rule.PolicyRule | None = None,
+) -> dict[str, Any]:
+  """All samplers at all block lengths.
+
+  Returns:
+    '<sampler>@<block>/<figure>' scalars; 'accuracy' and 'nfe' of the first
+    sampler at the first block length; and arrays for launch.plot: 'names', and 'correct', 'nfe' [n, R], 'order', 'answer' [n, frames, L] of them.
+  """
+  arrays = task.split('test')
+  count = task.config.test_records or len(arrays['level'])
+  arrays = {name: array[:count] for name, array in arrays.items()}
+  out, names, kept = {}, [], []
+  pairs = [(s, b) for b in config.blocks for s in config.samplers]
+  with progress_lib.Progress('sampling', len(pairs), unit='samplers') as bar:
+    for sampler, block in pairs:
+      rule = parse(sampler, trained)
+      found = measure(
+        task, model, params, rule, arrays, key, block=block, config=config
+      )
+      name = f'{sampler}@{block or task.puzzle.answer}'
+      figures = scalars(found, arrays['level'], config.hard)
+      out |= {f'{name}/{k}': v for k, v in figures.items()}
+      names.append(name)
+      kept.append(found)
+      bar.update(1)
+  frames = slice(config.frames)
+  first = {k: out[f'{names[0]}/{k}'] for k in ('accuracy', 'nfe')}
+  return out | first | {
+    'names': np.array(names),
+    'level': arrays['level'],
+    'prompts': arrays['prompt'][frames],
+    'targets': arrays['answer'][frames],
+    'correct': np.stack([k['correct'] for k in kept]),
+    'passes': np.stack([k['nfe'] for k in kept]),
+    'order': np.stack([k['order'][frames] for k in kept]),
+    'answers': np.stack([k['answer'][frames] for k in kept]),
+  }

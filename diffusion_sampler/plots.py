@@ -1,0 +1,395 @@
+"""Figures of a run or a sweep of samplers from its files; no JAX.
+
+`pareto`: accuracy against passes, a panel a block length, a curve a family;
+`hard`, the same of the hard records. `frames`: the order in which answers were
+written; `animation`, the same a pass at a time. `training`: reward, accuracy
+and passes by round.
+
+Families. A rule's is its name and what it scores by, whatever its other
+options: 'threshold', 'top_k margin'. A policy's is the name of its variant
+before ' a=', and what follows is its alpha: 'policy b4 a=0.5' belongs to
+'policy b4'; a name without ' a=' is a family by itself. Options that a policy
+is sampled with make a curve of their own, in its family's colour. A world is a
+denoiser and a puzzle: only what was measured in one world shares a panel.
+
+Shapes: S seeds, n rounds.
+"""
+
+import collections
+import json
+import pathlib
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib import lines, patheffects, ticker
+
+from corpora import puzzles
+from diffusion_sampler import claims, strips
+from engine import plots as plots_lib
+
+_BLACK, _ORANGE, _BLUE, _GREEN, _PINK, _SKY, _RED, _ = plots_lib.COLOURS
+# What the eye must find first, then the others in turn.
+LEADS = {
+  'threshold': _BLUE,
+  'random': _BLACK,
+  'policy': _RED,
+  'steered': _GREEN,
+}
+_OTHERS = (_ORANGE, _PINK, _SKY, '#8C8C8C')
+_MARKERS = 'osD^vPX'
+_DASHES = ('-', '--', ':', '-.')
+_OPTIONS = '<>hd*p8'
+
+
+class Run(NamedTuple):
+  """A variant: its folder and summary at each seed."""
+
+  variant: str
+  folders: list[pathlib.Path]
+  summaries: list[dict[str, Any]]
+  puzzle: Any
+  world: tuple[str, str]
+
+
+class Point(NamedTuple):
+  """Mean, lowest and highest over seeds; `note` is a policy's alpha."""
+
+  passes: tuple[float, float, float]
+  value: tuple[float, float, float]
+  note: str
+
+
+class Curve(NamedTuple):
+  """Points of a family by passes; `options` are a policy's at sampling."""
+
+  family: str
+  options: str
+  points: list[Point]
+
+
+class Panel(NamedTuple):
+  title: str
+  curves: list[Curve]
+
+
+def gather(workdir: pathlib.Path) -> list[Run]:
+  """What was run, the world with most variants first.
+
+  Raises:
+    FileNotFoundError: no finished run or sweep, or none that sampled.
+  """
+  out = []
+  alone = not (workdir / 'sweep.json').exists()
+  for name, folders in plots_lib.runs(workdir).items():
+    config = json.loads((folders[0] / 'config.json').read_text())
+    puzzle, seed = config['data']['puzzle'], config['run']['seed']
+    denoiser = pathlib.Path(config.get('denoiser') or folders[0]).name
+    run = Run(
+      variant='policy' if alone else name,
+      folders=folders,
+      summaries=[json.loads((f / 'summary.json').read_text()) for f in folders],
+      puzzle=puzzles.parse(puzzle),
+      world=(f'denoiser: {denoiser.removesuffix(f"-{seed}")}', puzzle),
+    )
+    if any(key.endswith('/accuracy') for key in run.summaries[0]):
+      out.append(run)
+  if not out:
+    raise FileNotFoundError(
+      f'{workdir} must hold runs that measured samplers, but no summary.json '
+      "there has a figure '<sampler>@<block>/accuracy'; set "
+      '--config.sampling.samplers'
+    )
+  sizes = collections.Counter(run.world for run in out)
+  return sorted(out, key=lambda run: -sizes[run.world])
+
+
+def alpha_of(variant: str) -> tuple[str, str]:
+  """'steered a=1' is ('steered', '1'); '' where a name tells no alpha."""
+  family, _, alpha = variant.rpartition(' a=')
+  return (family, alpha) if family else (variant, '')
+
+
+def _place(variant: str, sampler: str) -> tuple[str, str, str]:
+  """Family, options and note of what a variant measured."""
+  family = claims.family(sampler)
+  if family != 'policy':
+    # Its default, spelled out beside those that spell it.
+    return ('top_k confidence' if family == 'top_k' else family), '', ''
+  family, alpha = alpha_of(variant)
+  return family, sampler.partition('(')[2].rstrip(')'), alpha
+
+
+def _spread(values) -> tuple[float, float, float]:
+  return float(np.mean(values)), float(min(values)), float(max(values))
+
+
+def panels(runs: Sequence[Run], figure: str = 'accuracy') -> list[Panel]:
+  """Curves by block length in every world; empty without such a figure.
+
+  What several variants of a world measured, a threshold on the same denoiser,
+  is taken from the first of them.
+  """
+  found: dict[tuple, dict] = {}
+  whole = {run.world: run.puzzle.answer for run in runs}
+  for run in runs:
+    for key in run.summaries[0]:
+      match = re.fullmatch(rf'((.+)@(\d+))/{figure}', key)
+      if not match:
+        continue
+      passes, value = (
+        [summary[f'{match[1]}/{which}'] for summary in run.summaries]
+        for which in ('nfe', figure)
+      )
+      if np.isnan(value).any():  # no such record
+        continue
+      family, options, note = _place(run.variant, match[2])
+      curve = found.setdefault((run.world, int(match[3])), {})
+      curve = curve.setdefault((family, options), {})
+      owner = run.variant if claims.family(match[2]) == 'policy' else ''
+      point = Point(_spread(passes), _spread(value), note)
+      curve.setdefault((owner, match[2]), point)
+  worlds = list(whole)
+  out = []
+  for world, block in sorted(found, key=lambda k: (worlds.index(k[0]), k[1])):
+    title = f'blocks of {block}'
+    if block >= whole[world]:
+      title = 'full diffusion (block = whole answer)'
+    own = [part for part in world if any(part not in w for w in worlds)]
+    title = '\n'.join([title, *textwrap.wrap(', '.join(own), 50)])
+    curves = [
+      Curve(family, options, sorted(points.values()))
+      for (family, options), points in found[world, block].items()
+    ]
+    out.append(Panel(title, curves))
+  # One point alone compares nothing.
+  telling = [p for p in out if sum(len(c.points) for c in p.curves) > 1]
+  return telling or out
+
+
+def _word(family: str) -> str:
+  return family.partition(' ')[0]
+
+
+def styles(families: Sequence[str]) -> dict[str, dict[str, Any]]:
+  """How each is drawn, those that lead first; one colour a first word."""
+  words = list(dict.fromkeys(map(_word, families)))
+  others = [word for word in words if word not in LEADS]
+  out = {}
+  for word in [*(word for word in LEADS if word in words), *others]:
+    members = [f for f in dict.fromkeys(families) if _word(f) == word]
+    members.sort(key=lambda family: family != word)  # the plain one first
+    for i, family in enumerate(members):
+      if word in LEADS:
+        look = dict(color=LEADS[word], lw=2.2, ms=6, zorder=3)
+        mark = i
+      else:
+        at = others.index(word)
+        look = dict(color=_OTHERS[at % len(_OTHERS)], lw=1.0, ms=4, zorder=2)
+        mark = 1 + at
+      look |= dict(marker=_MARKERS[mark % len(_MARKERS)])
+      out[family] = look | dict(ls=_DASHES[i % len(_DASHES)])
+  return out
+
+
+def _draw_curve(axes, curve: Curve, style: Mapping[str, Any]) -> None:
+  x, y = (
+    np.array([getattr(point, which) for point in curve.points]).T
+    for which in ('passes', 'value')
+  )
+  axes.errorbar(
+    x[0],
+    y[0],
+    xerr=(x[0] - x[1], x[2] - x[0]),
+    yerr=(y[0] - y[1], y[2] - y[0]),
+    elinewidth=0.8,
+    label=', '.join(filter(None, (curve.family, curve.options))),
+    **style,
+  )
+  if curve.options:
+    return
+  offset, side = (0, 6), 'center'
+  if curve.family == 'policy':  # others lie above it
+    offset = (0, -13)
+  if len(curve.points) == 1:
+    offset, side = (6, -2), 'left'
+  for point in curve.points:
+    axes.annotate(
+      point.note,
+      (point.passes[0], point.value[0]),
+      xytext=offset,
+      textcoords='offset points',
+      ha=side,
+      size=7,
+      color=style['color'],
+      zorder=4,
+      path_effects=[patheffects.withStroke(linewidth=2, foreground='white')],
+    )
+
+
+def pareto(made: Sequence[Panel], what: str = 'share right'):
+  """Figure of `panels`."""
+  curves = [curve for panel in made for curve in panel.curves]
+  looks = styles([curve.family for curve in curves])
+  options = dict.fromkeys(curve.options for curve in curves if curve.options)
+  opens = {
+    name: dict(marker=_OPTIONS[i % len(_OPTIONS)], mfc='white', lw=0.8, ms=5)
+    for i, name in enumerate(options)
+  }
+  named = list(looks.items())
+  named += [(name, look | dict(color='0.3')) for name, look in opens.items()]
+  handles = [lines.Line2D([], [], label=name, **look) for name, look in named]
+  columns = min(3, len(made))
+  rows = -(-len(made) // columns)
+  figure, grid = plt.subplots(
+    rows,
+    columns,
+    figsize=(4.4 * columns + 2, max(3.8 * rows, 0.18 * len(handles) + 0.4)),
+    squeeze=False,
+    sharex=True,
+    sharey=True,
+    layout='constrained',
+  )
+  for axes in grid.flat[len(made) :]:
+    axes.remove()
+  for axes, panel in zip(grid.flat, made, strict=False):
+    for curve in panel.curves:
+      look = looks[curve.family] | opens.get(curve.options, {})
+      if len(curve.points) == 1:
+        look = look | dict(ms=7)  # no line to see it by
+      _draw_curve(axes, curve, look)
+    axes.set_xscale('log', base=2)
+    axes.xaxis.set_major_formatter(ticker.FormatStrFormatter('%g'))
+    axes.tick_params(labelbottom=True)
+    axes.set_title(panel.title, size=10)
+    axes.set_xlabel('mean passes of the denoiser (NFE)')
+    axes.set_ylim(-0.03, 1.08)
+    plots_lib.style(axes)
+  for axes in grid[:, 0]:
+    axes.set_ylabel(what)
+  noted = any(point.note for curve in curves for point in curve.points)
+  figure.legend(
+    handles=handles,
+    fontsize=8,
+    loc='outside right upper',
+    frameon=False,
+    title='number at a point: alpha' if noted else None,
+    title_fontsize=8,
+  )
+  return figure
+
+
+class Learning(NamedTuple):
+  """A metric of a policy by round, [S, n]."""
+
+  rounds: np.ndarray
+  values: np.ndarray
+
+
+TRAINED = {'reward': 'reward', 'accuracy': 'share right', 'nfe': 'passes (NFE)'}
+
+
+def learning(runs: Sequence[Run]) -> dict[str, dict[str, Learning]]:
+  """{variant: {metric: by round}} of the policies."""
+  out: dict[str, dict[str, Learning]] = {}
+  for run in runs:
+    for name in TRAINED:
+      seeds = [
+        dict(zip(*plots_lib.history(folder, f'train/{name}'), strict=True))
+        for folder in run.folders
+        if (folder / 'metrics.jsonl').exists()
+      ]
+      rounds = sorted(set.intersection(*map(set, seeds))) if seeds else []
+      if rounds:
+        values = np.array([[seed[r] for r in rounds] for seed in seeds])
+        made = Learning(np.array(rounds), values)
+        out.setdefault(run.variant, {})[name] = made
+  return {v: found for v, found in out.items() if 'reward' in found}
+
+
+def _rows(variants: Sequence[str]) -> dict[str, list[str]]:
+  """Variants by family; those alone in theirs share the last row."""
+  families: dict[str, list[str]] = {}
+  for variant in variants:
+    families.setdefault(alpha_of(variant)[0], []).append(variant)
+  rows = {
+    family: sorted(members, key=lambda v: float(alpha_of(v)[1] or 0))
+    for family, members in families.items()
+    if len(members) > 1
+  }
+  alone = [m[0] for m in families.values() if len(m) == 1]
+  return rows | ({'': alone} if alone else {})
+
+
+def training(made: Mapping[str, Mapping[str, Learning]]):
+  """Figure of `learning`: a row a family, a shade an alpha."""
+  rows = _rows(list(made))
+  figure, grid = plt.subplots(
+    len(rows),
+    len(TRAINED),
+    figsize=(10, 2.3 * len(rows) + 0.6),
+    squeeze=False,
+    sharex=True,
+    layout='constrained',
+  )
+  for line, (family, variants) in zip(grid, rows.items(), strict=True):
+    looks = styles([alpha_of(variant)[0] for variant in variants])
+    shades = plt.get_cmap('viridis')(np.linspace(0, 0.85, len(variants)))
+    for axes, name in zip(line, TRAINED, strict=True):
+      for variant, shade in zip(variants, shades, strict=True):
+        if name not in made[variant]:
+          continue
+        rounds, values = made[variant][name]
+        own, alpha = alpha_of(variant)
+        colour = shade if family else looks[own]['color']
+        dashes = '-' if family else looks[own]['ls']
+        label = f'alpha {alpha}' if family and alpha else variant
+        axes.plot(rounds, values.mean(0), dashes, color=colour, label=label)
+        axes.fill_between(
+          rounds, values.min(0), values.max(0), color=colour, alpha=0.18, lw=0
+        )
+      if name == 'accuracy':
+        axes.set_ylim(-0.03, 1.03)
+      if name == 'nfe':
+        axes.set_ylim(bottom=0)
+      plots_lib.style(axes)
+    line[0].set_ylabel(family, weight='bold')
+    line[-1].legend(
+      frameon=False, loc='center left', bbox_to_anchor=(1.0, 0.5), fontsize=8
+    )
+  for axes, title in zip(grid[0], TRAINED.values(), strict=True):
+    axes.set_title(title, size=10)
+  for axes in grid[-1]:
+    axes.set_xlabel('round')
+  return figure
+
+
+def draw(workdir: pathlib.Path) -> list[pathlib.Path]:
+  """All figures of a run or sweep; returns their paths."""
+  runs = gather(workdir)
+  folder = workdir / 'figures'
+  made = {'pareto': pareto(panels(runs))}
+  hard = panels(runs, 'hard')
+  if hard:
+    made['hard'] = pareto(hard, 'share right of the hard records')
+  learnt = learning(runs)
+  if learnt:
+    made['training'] = training(learnt)
+  written = strips.gather(runs)
+  if written:
+    made['frames'] = strips.frames(written)
+  paths = [
+    plots_lib.finish(figure, folder / f'{name}.png')
+    for name, figure in made.items()
+  ]
+  if written:
+    paths.append(strips.animation(written, folder / 'animation.gif'))
+  return paths
+
+
+def show(workdir: pathlib.Path, *, colour: bool) -> str:
+  """What to print in a terminal after the figures."""
+  return strips.text(strips.gather(gather(workdir)), colour=colour)

@@ -1,0 +1,49 @@
+"""A trained policy as a rule: every sampler is measured by the same loop.
+
+Shapes: B sequences, L answer positions.
+"""
+
+from typing import Any
+
+from flax import struct
+
+from diffusion_sampler import actions, policy, rollout
+
+
+class PolicyRule(struct.PyTreeNode):
+  """Unmasks what the policy draws (spec 6.1, 6.3).
+
+  Attributes:
+    params: of the network.
+    config, action: network and distribution.
+    temperature: divides logits.
+    scale: multiplies the probabilities of 'bernoulli'.
+    fallback: take the largest logit where nothing was drawn; else a pass may
+      unmask nothing.
+  """
+
+  params: Any
+  config: policy.PolicyConfig = struct.field(pytree_node=False)
+  action: actions.ActionConfig = struct.field(pytree_node=False)
+  temperature: float = 1.0
+  scale: float = 1.0
+  fallback: bool = struct.field(pytree_node=False, default=True)
+  passes = 0
+
+  def __call__(self, stats, masked, block, key):
+    logits = policy.Policy(self.config).apply(
+      {'params': self.params},
+      rollout.seen(stats, self.config),
+      masked,
+      block.nfe / masked.shape[-1],
+    )
+    place = actions.draw(
+      self.action,
+      logits,
+      masked & block.inside,
+      key,
+      temperature=self.temperature,
+      scale=self.scale,
+      fallback=self.fallback,
+    )
+    return place >= 0

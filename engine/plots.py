@@ -1,0 +1,64 @@
+"""What the figures of all areas share: runs, curves, colours; no JAX."""
+
+import json
+import pathlib
+
+import matplotlib
+
+matplotlib.use('Agg')
+
+import matplotlib.pyplot as plt
+
+# Okabe and Ito's colours, told apart by colour-blind readers too.
+COLOURS = (
+  '#000000',
+  '#E69F00',
+  '#0072B2',
+  '#009E73',
+  '#CC79A7',
+  '#56B4E9',
+  '#D55E00',
+  '#F0E442',
+)
+
+
+def runs(workdir: pathlib.Path) -> dict[str, list[pathlib.Path]]:
+  """Folders of the runs by variant; a single run is its own sweep."""
+  index = workdir / 'sweep.json'
+  if not index.exists():
+    if not (workdir / 'summary.json').exists():
+      raise FileNotFoundError(
+        f'{workdir} must hold a finished run or sweep, but has neither '
+        'summary.json nor sweep.json'
+      )
+    return {'run': [workdir]}
+  sweep = json.loads(index.read_text())
+  return {
+    name: [workdir / f'{name.replace(":", "-")}-{s}' for s in sweep['seeds']]
+    for name in sweep['variants']
+  }
+
+
+def history(folder: pathlib.Path, key: str) -> tuple[list, list]:
+  """Steps at which a metric was logged, and its values."""
+  steps, values = [], []
+  for line in (folder / 'metrics.jsonl').read_text().splitlines():
+    entry = json.loads(line)
+    if entry.get(key) is not None:
+      steps.append(entry['step'])
+      values.append(entry[key])
+  return steps, values
+
+
+def finish(figure, path: pathlib.Path) -> pathlib.Path:
+  """Writes and closes a figure."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  figure.savefig(path, dpi=150, bbox_inches='tight')
+  plt.close(figure)
+  return path
+
+
+def style(axes) -> None:
+  """No frame but the two axes, and a faint grid."""
+  axes.spines[['top', 'right']].set_visible(False)
+  axes.grid(alpha=0.25)

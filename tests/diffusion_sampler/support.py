@@ -1,0 +1,290 @@
+"""Denoisers in closed form, exact joints, and statistics of a few numbers.
+
+Nothing here uses the modules it helps to test, but for the types they take.
+
+Shapes: B sequences, L answer positions, V words, and the mask is word V.
+"""
+
+import dataclasses
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl.testing import parameterized
+
+from diffusion_sampler import canvas as canvas_lib
+from diffusion_sampler import denoiser as denoiser_lib
+from diffusion_sampler import rules
+from diffusion_sampler import stats as stats_lib
+
+# Instead of a logarithm of zero: a matmul with an identity makes nan of -inf.
+NEVER = -100.0
+# The logit of the mask's own column: larger than any other, to be left out.
+MASK_LOGIT = 9.0
+
+
+class SamplerTestCase(parameterized.TestCase):
+  """Raises where a random key is consumed twice."""
+
+  def setUp(self):
+    super().setUp()
+    self.enter_context(jax.debug_key_reuse(True))
+
+  def assert_frequencies(self, counts, probabilities):
+    """Chi-square at about 3e-5, by Wilson and Hilferty's approximation."""
+    counts = np.asarray(counts, float).ravel()
+    p = np.asarray(probabilities, float).ravel()
+    self.assertAlmostEqual(p.sum(), 1.0, places=5)
+    self.assertFalse(counts[p == 0].any())
+    counts, expected = counts[p > 0], counts.sum() * p[p > 0]
+    if len(expected) == 1:
+      return
+    self.assertGreater(expected.min(), 5)
+    chi2 = ((counts - expected) ** 2 / expected).sum()
+    free = len(expected) - 1
+    limit = free * (1 - 2 / (9 * free) + 4 * np.sqrt(2 / (9 * free))) ** 3
+    self.assertLess(chi2, limit)
+
+
+def stats_of(probabilities, *, token=None, divergence=None) -> stats_lib.Stats:
+  """Of distributions [L, V] or [B, L, V] written down by hand."""
+  p = np.asarray(probabilities, np.float64)
+  p = p if p.ndim == 3 else p[None]
+  ordered = -np.sort(-p, -1)
+  token = p.argmax(-1) if token is None else np.asarray(token)
+  chosen = np.take_along_axis(p, token[..., None], -1)[..., 0]
+  if divergence is None:
+    divergence = np.zeros((0, *p.shape[:2]))
+  plogp = np.where(p > 0, p * np.log(np.where(p > 0, p, 1.0)), 0.0)
+  return stats_lib.Stats(
+    token=jnp.asarray(token, jnp.int32),
+    confidence=jnp.asarray(ordered[..., 0], jnp.float32),
+    chosen=jnp.asarray(chosen, jnp.float32),
+    margin=jnp.asarray(ordered[..., 0] - ordered[..., 1], jnp.float32),
+    entropy=jnp.asarray(-plogp.sum(-1), jnp.float32),
+    divergence=jnp.asarray(divergence, jnp.float32),
+  )
+
+
+def confident(confidence) -> stats_lib.Stats:
+  """Whose order alone matters: surer by every score where this is larger."""
+  sure = jnp.atleast_2d(jnp.asarray(confidence, jnp.float32))
+  return stats_lib.Stats(
+    token=jnp.zeros(sure.shape, jnp.int32),
+    confidence=sure,
+    chosen=sure,
+    margin=sure,
+    entropy=1.0 - sure,
+    divergence=jnp.zeros((0, *sure.shape)),
+  )
+
+
+def block_of(inside, *, passes=0, begun=0, nfe=0) -> rules.Block:
+  """Every row at the same pass of its block."""
+  inside = jnp.atleast_2d(jnp.asarray(inside, bool))
+
+  def row(value):
+    return jnp.broadcast_to(jnp.asarray(value, jnp.int32), inside.shape[:1])
+
+  return rules.Block(
+    inside=inside, passes=row(passes), begun=row(begun), nfe=row(nfe)
+  )
+
+
+def keys(count: int, seed: int = 0):
+  return jax.random.split(jax.random.key(seed), count)
+
+
+def act(rule, stats, masked, *, inside=None, seed=0, **where):
+  """One call of a rule; the whole answer is the block unless said."""
+  masked = jnp.atleast_2d(jnp.asarray(masked, bool))
+  inside = jnp.ones_like(masked) if inside is None else inside
+  block = block_of(inside, **where)
+  return np.asarray(rule(stats, masked, block, keys(len(masked), seed)))
+
+
+def chosen_set(action) -> list[int]:
+  """Positions that a single row takes."""
+  (row,) = np.asarray(action)
+  return np.flatnonzero(row).tolist()
+
+
+class Joint:
+  """A joint distribution of `length` words, and all that follows from it.
+
+  Attributes:
+    p: [V] * length.
+    logits: [(V + 1) ** length, length, V + 1], of the best denoiser for every
+      answer, hidden words being word V; a word that is not hidden gets itself.
+  """
+
+  def __init__(self, p):
+    self.p = np.asarray(p, np.float64)
+    self.length, self.words = self.p.ndim, self.p.shape[0]
+    shape = (self.words + 1,) * self.length
+    table = np.full((*shape, self.length, self.words + 1), NEVER)
+    for seen in itertools.product(range(self.words + 1), repeat=self.length):
+      for k in range(self.length):
+        q = self.conditional(seen, k)
+        table[seen][k, : self.words] = np.log(np.maximum(q, np.exp(NEVER)))
+    table[..., self.words] = MASK_LOGIT
+    self.logits = table.reshape(-1, *table.shape[-2:])
+
+  def conditional(self, seen, k) -> np.ndarray:
+    """Of word k, given every word of `seen` but those equal to V."""
+    if seen[k] < self.words:
+      return np.eye(self.words)[seen[k]]
+    index = tuple(slice(None) if s == self.words else s for s in seen)
+    axis = sum(s == self.words for s in seen[:k])
+    rest = self.p[index]
+    other = tuple(i for i in range(rest.ndim) if i != axis)
+    marginal = rest.sum(other)
+    return marginal / marginal.sum()
+
+  def product(self) -> np.ndarray:
+    """What writing all words in one pass gives: the marginals' product."""
+    out = np.ones(())
+    for k in range(self.length):
+      marginal = self.p.sum(tuple(i for i in range(self.length) if i != k))
+      out = np.multiply.outer(out, marginal)
+    return out
+
+  def hidden_loss(self, answer, hidden) -> float:
+    """Summed cross-entropy of the hidden words under the best denoiser."""
+    seen = [self.words if h else a for a, h in zip(answer, hidden, strict=True)]
+    places = [k for k in range(self.length) if hidden[k]]
+    return -sum(np.log(self.conditional(seen, k)[answer[k]]) for k in places)
+
+  def denoiser(self, filler: int = 0) -> denoiser_lib.Denoiser:
+    """For answers of `length` words and then `filler` that mean nothing."""
+    table = jnp.asarray(self.logits, jnp.float32)
+    base = (self.words + 1) ** np.arange(self.length)[::-1]
+
+    def logits(tokens):
+      answer = tokens[:, tokens.shape[1] - self.length - filler :]
+      out = table[(answer[:, : self.length] * base).sum(-1)]
+      return jnp.pad(out, ((0, 0), (0, filler), (0, 0)))
+
+    return denoiser_lib.of_logits(logits, self.words + 1)
+
+  def count(self, answers) -> np.ndarray:
+    """How often each answer came."""
+    answers = np.asarray(answers)[:, : self.length]
+    index = np.ravel_multi_index(answers.T, self.p.shape)
+    return np.bincount(index, minlength=self.p.size).reshape(self.p.shape)
+
+
+def agreeing_pair() -> Joint:
+  """Section 12.6 of the spec: two bits that agree with probability .8."""
+  return Joint([[0.4, 0.1], [0.1, 0.4]])
+
+
+def total_variation(p, q) -> float:
+  return 0.5 * float(np.abs(np.asarray(p) - np.asarray(q)).sum())
+
+
+@dataclasses.dataclass(frozen=True)
+class Scrambled:
+  """A denoiser whose logits look random and depend on every token of a row.
+
+  They are read from a table, so that numpy and JAX agree bit for bit. The mask
+  is the last word, and the model would love to write it.
+  """
+
+  words: int
+  length: int  # of prompt and answer
+  scale: float = 2.0
+  seed: int = 0
+  states: int = 211
+
+  def table(self) -> np.ndarray:
+    rng = np.random.default_rng(self.seed)
+    shape = (self.states, self.length, self.words + 1)
+    out = self.scale * rng.standard_normal(shape)
+    out[..., self.words] = MASK_LOGIT
+    return out.astype(np.float32)
+
+  def weights(self) -> np.ndarray:
+    rng = np.random.default_rng(self.seed + 1)
+    return rng.integers(1, self.states, self.length)
+
+  def logits(self, tokens) -> np.ndarray:
+    """[T] -> [T, V + 1]."""
+    state = int(np.dot(np.asarray(tokens), self.weights())) % self.states
+    return self.table()[state]
+
+  def denoiser(self) -> denoiser_lib.Denoiser:
+    table, weights = jnp.asarray(self.table()), jnp.asarray(self.weights())
+
+    def logits(tokens):
+      return table[(tokens * weights).sum(-1) % self.states]
+
+    return denoiser_lib.of_logits(logits, self.words + 1)
+
+
+def layout(answer: int, block: int, mask_id: int, **kwargs):
+  kwargs = dict(prompt=0) | kwargs
+  return canvas_lib.Layout(
+    answer=answer, block=block, mask_id=mask_id, **kwargs
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bernoulli:
+  """Writes each position with one probability; the lowest if none was drawn.
+
+  The policy of section 12.6. All its logits are equal.
+  """
+
+  probability: float
+  passes = 0
+
+  def __call__(self, stats, masked, block, key):
+    del stats
+    eligible = masked & block.inside
+    length = masked.shape[-1]
+    draws = jax.vmap(lambda k: jax.random.uniform(k, (length,)))(key)
+    action = eligible & (draws < self.probability)
+    lowest = eligible & (jnp.cumsum(eligible, -1) == 1)
+    return jnp.where(action.any(-1, keepdims=True), action, lowest)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EqualSteps:
+  """The reverse process in `steps` equal steps: 1 / (steps - i) each."""
+
+  steps: int
+  passes = 0
+
+  def __call__(self, stats, masked, block, key):
+    del stats
+    length = masked.shape[-1]
+    draws = jax.vmap(lambda k: jax.random.uniform(k, (length,)))(key)
+    chance = 1.0 / (self.steps - block.passes)[:, None]
+    return masked & block.inside & (draws < chance)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Order:
+  """Position places[i] at pass i."""
+
+  places: tuple[int, ...]
+  passes = 0
+
+  def __call__(self, stats, masked, block, key):
+    del stats, key
+    place = jnp.asarray(self.places)[block.passes]
+    here = jnp.arange(masked.shape[-1]) == place[:, None]
+    return masked & block.inside & here
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Nothing:
+  """Never writes."""
+
+  passes = 0
+
+  def __call__(self, stats, masked, block, key):
+    del stats, block, key
+    return jnp.zeros_like(masked)
