@@ -117,6 +117,49 @@ def unmasking(c: ConfigDict, *, block: int = 0, prompts: int = 16) -> None:
       fallback=False,
     )
   )
-  c.optim = optim(peak_lr=3e-3, warmup_steps=10)
+  c.optim = optim(peak_lr=5e-3, warmup_steps=10)
   c.optim.b2 = 0.99
   c.optim.clip_norm = 0.2
+
+
+def unmasking_rules(smoke: bool) -> str:
+  """The rules of a comparison, each at several speeds."""
+  if smoke:
+    return 'threshold(threshold=0.9);random(count=2)'
+  rules = [
+    f'threshold(threshold={x})'
+    for x in (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 2.0)
+  ]
+  rules += [f'factor(factor={x})' for x in (0.3, 0.6, 1.0, 2.0)]
+  rules += [f'entropy_bounded(bound={x})' for x in (0.01, 0.1, 0.5, 1.0)]
+  for by in ('confidence', 'margin', 'entropy'):
+    rules += [f'top_k(count={k},by={by})' for k in (1, 2, 4)]
+  rules += ['klass(steps=16)', 'klass(confidence=0.9,divergence=0.001,steps=8)']
+  rules += [f'random(count={k})' for k in (1, 2, 3, 4)]
+  rules += ['llada(steps=4)', 'dream(steps=4)', 'ancestral(steps=4)']
+  rules += [f'left_to_right(count={k})' for k in (1, 2, 3)]
+  return ';'.join(rules)
+
+
+def denoiser_variant(smoke: bool, steps: int = 1200) -> str:
+  """Changes that turn a config with `unmasking` into one of its denoiser."""
+  return (
+    'experiment=diffusion_sampler.train_denoiser data.batch_size=256 '
+    'optim.peak_lr=2e-3 optim.warmup_steps=50 optim.b2=0.95 '
+    'optim.clip_norm=1.0 sampling.samplers=threshold(threshold=0.9) '
+    f'run.steps={2 if smoke else steps}'
+  )
+
+
+def unmasking_variants(smoke: bool, blocks: str) -> tuple[tuple[str, str], ...]:
+  """A denoiser, every rule on it, and policies for two prices of a pass."""
+  here = 'denoiser={denoiser}'
+  return (
+    ('denoiser', denoiser_variant(smoke)),
+    (
+      'heuristics',
+      f'experiment=diffusion_sampler.heuristics run.steps=1 {here} '
+      f'sampling.samplers={unmasking_rules(smoke)} sampling.blocks={blocks}',
+    ),
+    *((f'policy_a={a}', f'{here} grpo.alpha={a}') for a in (0.3, 3)),
+  )

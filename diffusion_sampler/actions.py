@@ -59,7 +59,9 @@ def _dpls_log_prob(logits, place, eligible, stop):
   chosen_BL = eligible & (place >= 0)
   when_BL = jnp.where(chosen_BL, place, logits.shape[-1])
   # [b, k, j]: j was still there when k was drawn.
-  there_BLL = eligible[:, None, :] & (when_BL[:, None, :] >= when_BL[:, :, None])
+  there_BLL = eligible[:, None, :] & (
+    when_BL[:, None, :] >= when_BL[:, :, None]
+  )
   stop_BL1 = jnp.where(when_BL == 0, ops.NEVER, stop)[:, :, None]
   utility_BLL = jnp.where(there_BLL, logits[:, None, :], ops.NEVER)
   lse_BL = jax.nn.logsumexp(

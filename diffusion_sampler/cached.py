@@ -50,21 +50,6 @@ class _Known(struct.PyTreeNode):
   hidden: Float[Array, 'B L D']
   stats: stats_lib.Stats
 
-  @classmethod
-  def nothing(cls, batch: int, length: int, reach: int, config) -> '_Known':
-    zero = jnp.zeros((batch, length))
-    return cls(
-      hidden=jnp.zeros((batch, length, config.width), config.dtype),
-      stats=stats_lib.Stats(
-        token=zero.astype(jnp.int32),
-        confidence=zero,
-        chosen=zero,
-        margin=zero,
-        entropy=zero,
-        divergence=jnp.full((reach, batch, length), jnp.inf),
-      ),
-    )
-
 
 def _widths(mode: str, layout: canvas_lib.Layout) -> list[int]:
   """How many answer positions a pass may run again, ascending.
@@ -148,6 +133,17 @@ def sample(
   # Statistics: of all in 'prefix', so that draws are those without a cache.
   looked = layout.answer if mode == 'prefix' else widths[0]
 
+  def judge(hidden, token_keys, before=None):
+    return stats_lib.stats(
+      hidden,
+      table,
+      layout.mask_id,
+      keys=token_keys,
+      temperature=temperature,
+      before=before,
+      tops=rule.tops,
+    )
+
   def full_pass(tokens):
     out = model.apply(
       {'params': params},
@@ -182,14 +178,7 @@ def sample(
     now, before = (
       two_way_cache.take(a, span, width) for a in (hidden, known.hidden)
     )
-    new = stats_lib.stats(
-      now,
-      table,
-      layout.mask_id,
-      keys=token_keys,
-      temperature=temperature,
-      before=before if reach else None,
-    )
+    new = judge(now, token_keys, before if reach else None)
     past = known.stats.divergence
     if reach:
       first_B1 = (canvas.nfe == 0)[:, None]
@@ -235,7 +224,13 @@ def sample(
     canvas, known = write(canvas, known, hidden, going_B, span, looked)
     return canvas, known, cache
 
-  known = _Known.nothing(len(keys), layout.answer, reach, config)
+  shape = len(keys), layout.answer
+  hidden = jnp.zeros((*shape, config.width), config.dtype)
+  stats = jax.tree.map(
+    lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(judge, hidden, keys)
+  )
+  stats = stats.replace(divergence=jnp.full((reach, *shape), jnp.inf))
+  known = _Known(hidden=hidden, stats=stats)
   canvas, _ = jax.lax.while_loop(
     lambda carry: carry[0].active(layout).any(), one_block, (start, known)
   )

@@ -183,7 +183,10 @@ def advance(
     order=order,
     failed=canvas.failed | nan_B,
   )
-  out_of_passes = active_B & (passes >= layout.block)
+  size_B = jnp.minimum(
+    layout.block, layout.answer - canvas.block * layout.block
+  )
+  out_of_passes = active_B & (passes >= size_B)
   moved = _enter(moved, layout, canvas.block + out_of_passes)
   return moved.replace(
     block=jnp.where(moved.failed, layout.blocks, moved.block)

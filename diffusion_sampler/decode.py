@@ -97,6 +97,7 @@ def sample(
       keys=token_keys,
       temperature=temperature,
       before=before,
+      tops=rule.tops,
     )
     if reach:
       first_B1 = (canvas.nfe == 0)[:, None]
@@ -104,16 +105,12 @@ def sample(
       past = jnp.concatenate([newest[None], past])[:reach]
       stats = stats.replace(divergence=past)
       before = hidden
-    action = rule(
-      stats, canvas.masked(layout), canvas.where(layout), rule_keys
-    )
+    action = rule(stats, canvas.masked(layout), canvas.where(layout), rule_keys)
     return canvas_lib.advance(canvas, layout, stats, action), before, past
 
   before = past = None
   if reach:
     before = jnp.zeros(hidden_of.shape, hidden_of.dtype)
     past = jnp.full((reach, *hidden_of.shape[:2]), jnp.inf)
-  canvas, _, _ = jax.lax.while_loop(
-    unfinished, one_pass, (start, before, past)
-  )
+  canvas, _, _ = jax.lax.while_loop(unfinished, one_pass, (start, before, past))
   return Decoded.of(canvas, layout)

@@ -97,6 +97,7 @@ def look(
   present: Bool[Array, 'B T'],
   token_keys: Key[Array, ' B'],
   temperature: float,
+  tops: int = 1,
 ) -> stats_lib.Stats:
   """One full pass: what the denoiser thinks of every answer position."""
   hidden = denoiser.hidden(canvas.tokens, present)
@@ -107,4 +108,5 @@ def look(
     layout.mask_id,
     keys=token_keys,
     temperature=temperature,
+    tops=tops,
   )

@@ -56,9 +56,7 @@ class SamplingConfig:
         rules.parse(text)
 
 
-def parse(
-  text: str, trained: policy_rule.PolicyRule | None
-) -> rules.Rule:
+def parse(text: str, trained: policy_rule.PolicyRule | None) -> rules.Rule:
   """A sampler of its text.
 
   Raises:
@@ -184,7 +182,8 @@ def evaluate(
 
   Returns:
     '<sampler>@<block>/<figure>' scalars; 'accuracy' and 'nfe' of the first
-    sampler at the first block length; and arrays for launch.plot: 'names', and 'correct', 'nfe' [n, R], 'order', 'answer' [n, frames, L] of them.
+    sampler at the first block length; and arrays for launch.plot: 'names', and
+    'correct', 'passes' [n, R], 'order', 'answers' [n, frames, L] of them.
   """
   arrays = task.split('test')
   count = task.config.test_records or len(arrays['level'])
@@ -205,13 +204,17 @@ def evaluate(
       bar.update(1)
   frames = slice(config.frames)
   first = {k: out[f'{names[0]}/{k}'] for k in ('accuracy', 'nfe')}
-  return out | first | {
-    'names': np.array(names),
-    'level': arrays['level'],
-    'prompts': arrays['prompt'][frames],
-    'targets': arrays['answer'][frames],
-    'correct': np.stack([k['correct'] for k in kept]),
-    'passes': np.stack([k['nfe'] for k in kept]),
-    'order': np.stack([k['order'][frames] for k in kept]),
-    'answers': np.stack([k['answer'][frames] for k in kept]),
-  }
+  return (
+    out
+    | first
+    | {
+      'names': np.array(names),
+      'level': arrays['level'],
+      'prompts': arrays['prompt'][frames],
+      'targets': arrays['answer'][frames],
+      'correct': np.stack([k['correct'] for k in kept]),
+      'passes': np.stack([k['nfe'] for k in kept]),
+      'order': np.stack([k['order'][frames] for k in kept]),
+      'answers': np.stack([k['answer'][frames] for k in kept]),
+    }
+  )

@@ -7,8 +7,8 @@ and passes by round.
 
 Families. A rule's is its name and what it scores by, whatever its other
 options: 'threshold', 'top_k margin'. A policy's is the name of its variant
-before ' a=', and what follows is its alpha: 'policy b4 a=0.5' belongs to
-'policy b4'; a name without ' a=' is a family by itself. Options that a policy
+before '_a=', and what follows is its alpha: 'policy b4_a=0.5' belongs to
+'policy b4'; a name without '_a=' is a family by itself. Options that a policy
 is sampled with make a curve of their own, in its family's colour. A world is a
 denoiser and a puzzle: only what was measured in one world shares a panel.
 
@@ -108,8 +108,8 @@ def gather(workdir: pathlib.Path) -> list[Run]:
 
 
 def alpha_of(variant: str) -> tuple[str, str]:
-  """'steered a=1' is ('steered', '1'); '' where a name tells no alpha."""
-  family, _, alpha = variant.rpartition(' a=')
+  """'steered_a=1' is ('steered', '1'); '' where a name tells no alpha."""
+  family, _, alpha = variant.rpartition('_a=')
   return (family, alpha) if family else (variant, '')
 
 

@@ -115,9 +115,7 @@ class Policy(nn.Module):
       2, d, embedding_init=nn.initializers.normal(1.0), name='mask'
     )
     t = time_features(time_B, c.time_features, c.period)
-    t = _dense(d, d, 'time_2')(
-      nn.silu(_dense(d, c.time_features, 'time_1')(t))
-    )
+    t = _dense(d, d, 'time_2')(nn.silu(_dense(d, c.time_features, 'time_1')(t)))
     zeros = nn.initializers.zeros
     modulation = _dense(
       6 * d, d, 'modulation', kernel_init=zeros, bias_init=zeros
@@ -131,9 +129,7 @@ class Policy(nn.Module):
     f = _dense(c.mlp_width, d, 'mlp_1')(f)
     f = _dense(d, c.mlp_width, 'mlp_2')(nn.gelu(f, approximate=False))
     h = h + (1 + gate_2) * f
-    head = _dense(
-      1, d, 'head', bias_init=nn.initializers.constant(c.bias)
-    )
+    head = _dense(1, d, 'head', bias_init=nn.initializers.constant(c.bias))
     return head(_norm('head_norm')(h))[..., 0]
 
   def _attend(self, a):

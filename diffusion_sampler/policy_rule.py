@@ -7,10 +7,10 @@ from typing import Any
 
 from flax import struct
 
-from diffusion_sampler import actions, policy, rollout
+from diffusion_sampler import actions, policy, rules
 
 
-class PolicyRule(struct.PyTreeNode):
+class PolicyRule(struct.PyTreeNode, rules.Reach):
   """Unmasks what the policy draws (spec 6.1, 6.3).
 
   Attributes:
@@ -28,12 +28,15 @@ class PolicyRule(struct.PyTreeNode):
   temperature: float = 1.0
   scale: float = 1.0
   fallback: bool = struct.field(pytree_node=False, default=True)
-  passes = 0
+
+  @property
+  def tops(self) -> int:
+    return self.config.confidences
 
   def __call__(self, stats, masked, block, key):
     logits = policy.Policy(self.config).apply(
       {'params': self.params},
-      rollout.seen(stats, self.config),
+      stats.top,
       masked,
       block.nfe / masked.shape[-1],
     )

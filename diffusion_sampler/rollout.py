@@ -19,7 +19,6 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from diffusion_sampler import actions, policy, rules
 from diffusion_sampler import canvas as canvas_lib
 from diffusion_sampler import denoiser as denoiser_lib
-from diffusion_sampler import stats as stats_lib
 
 
 class Trajectory(struct.PyTreeNode):
@@ -44,12 +43,6 @@ class Trajectory(struct.PyTreeNode):
 
 # (logits of the policy, stats, masked, block, keys) -> places.
 Act = Callable[..., Array]
-
-
-def seen(stats: stats_lib.Stats, config: policy.PolicyConfig):
-  """Confidences [B, L, K] as the policy takes them."""
-  del config
-  return stats.confidence[..., None]
 
 
 def rollout(
@@ -93,13 +86,18 @@ def rollout(
   def one_pass(canvas):
     token_keys, rule_keys = denoiser_lib.pass_keys(keys, canvas.nfe)
     stats = denoiser_lib.look(
-      denoiser, canvas, layout, present, token_keys, temperature
+      denoiser,
+      canvas,
+      layout,
+      present,
+      token_keys,
+      temperature,
+      policy_config.confidences,
     )
     masked, block = canvas.masked(layout), canvas.where(layout)
     eligible = masked & block.inside
-    confidence = seen(stats, policy_config)
     time = block.nfe / layout.answer
-    logits = net.apply({'params': params}, confidence, masked, time)
+    logits = net.apply({'params': params}, stats.top, masked, time)
     if act is None:
       place = actions.draw(action, logits, eligible, rule_keys)
     else:
@@ -107,7 +105,7 @@ def rollout(
     active = canvas.active(layout)
     counted = (masked if count_all else eligible) & active[:, None]
     out = Trajectory(
-      confidence=confidence,
+      confidence=stats.top,
       masked=masked,
       time=time,
       place=place,

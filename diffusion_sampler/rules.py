@@ -6,8 +6,6 @@ masked and in the row's current block, takes at least one where there are any
 (schedules of Dream excepted, as there), and breaks ties by the lowest index.
 Section 3 of the spec says where each comes from.
 
-`rule.passes` is how many earlier passes `stats.divergence` must reach back.
-
 Shapes: B sequences, L answer positions, h earlier passes.
 """
 
@@ -40,6 +38,17 @@ class Block(struct.PyTreeNode):
   passes: Int[Array, ' B']
   begun: Int[Array, ' B']
   nfe: Int[Array, ' B']
+
+
+class Reach:
+  """What a rule needs beyond the numbers of this pass; nothing by default.
+
+  `passes`: earlier passes that `stats.divergence` reaches back. `tops`: how
+  many probabilities `stats.top` has.
+  """
+
+  passes = 0
+  tops = 1
 
 
 Rule = Callable[
@@ -106,11 +115,10 @@ def _check_by(by: str) -> None:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Random:
+class Random(Reach):
   """`count` eligible positions, uniformly."""
 
   count: int = 1
-  passes = 0
 
   def __post_init__(self):
     _check('count', self.count, self.count >= 1, 'at least 1')
@@ -123,7 +131,7 @@ class Random:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TopK:
+class TopK(Reach):
   """The `count` positions of which the denoiser is surest.
 
   By confidence: LLaDA's low-confidence remasking with a constant count; by
@@ -132,7 +140,6 @@ class TopK:
 
   count: int = 1
   by: str = 'confidence'
-  passes = 0
 
   def __post_init__(self):
     _check('count', self.count, self.count >= 1, 'at least 1')
@@ -145,28 +152,30 @@ class TopK:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LeftToRight:
+class LeftToRight(Reach):
   """The lowest `count` eligible positions; no paper's, for diagnosis."""
 
   count: int = 1
-  passes = 0
+
+  def __post_init__(self):
+    _check('count', self.count, self.count >= 1, 'at least 1')
 
   def __call__(self, stats, masked, block, key):
     del stats, key
-    order_BL = jnp.broadcast_to(-jnp.arange(masked.shape[-1]), masked.shape)
+    order_L = -jnp.arange(masked.shape[-1], dtype=jnp.float32)
+    order_BL = jnp.broadcast_to(order_L, masked.shape)
     count_B = jnp.full(masked.shape[:1], self.count)
     return first(order_BL, masked & block.inside, count_B)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Threshold:
+class Threshold(Reach):
   """Every position at least so confident (Fast-dLLM), or the best one.
 
   Above 1 none is, and the best one is taken at every pass.
   """
 
   threshold: float = 0.9
-  passes = 0
 
   def __call__(self, stats, masked, block, key):
     del key
@@ -176,7 +185,7 @@ class Threshold:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Factor:
+class Factor(Reach):
   """The largest prefix by confidence with (j + 1)(1 - c_(j)) < `factor`.
 
   Fast-dLLM's other rule. Every j of the prefix must satisfy it, its last one
@@ -184,7 +193,6 @@ class Factor:
   """
 
   factor: float = 1.0
-  passes = 0
 
   def __call__(self, stats, masked, block, key):
     del key
@@ -197,7 +205,7 @@ class Factor:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EntropyBounded:
+class EntropyBounded(Reach):
   """The largest prefix whose entropies exceed their maximum by `bound` at most.
 
   EB-Sampler (Ben-Hamu et al. 2025): the sum of entropies less the largest one
@@ -206,7 +214,6 @@ class EntropyBounded:
 
   bound: float = 0.1
   by: str = 'entropy'
-  passes = 0
 
   def __post_init__(self):
     _check_by(self.by)
@@ -224,7 +231,7 @@ class EntropyBounded:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Klass:
+class Klass(Reach):
   """Confident and settled positions (KLASS, NeurIPS 2025).
 
   Those above `confidence` whose distribution moved by less than `divergence`
@@ -255,7 +262,7 @@ class Klass:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LladaSchedule:
+class LladaSchedule(Reach):
   """LLaDA's fixed schedule: a block in `steps` passes, the surest first.
 
   Of m masks pass i writes floor(m / steps), and one more while i < m mod
@@ -264,7 +271,6 @@ class LladaSchedule:
 
   steps: int
   by: str = 'confidence'
-  passes = 0
 
   def __post_init__(self):
     _check('steps', self.steps, self.steps >= 1, 'at least 1')
@@ -285,7 +291,7 @@ def _kept_share(block: Block, steps: int) -> Float[Array, ' B']:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DreamSchedule:
+class DreamSchedule(Reach):
   """Dream's timesteps: floor(m (1 - s / t)) of m masks, all at the last pass.
 
   A pass may write nothing. With `noise` the set is drawn without replacement
@@ -295,7 +301,6 @@ class DreamSchedule:
   steps: int
   by: str = 'confidence'
   noise: float = 0.0
-  passes = 0
 
   def __post_init__(self):
     _check('steps', self.steps, self.steps >= 1, 'at least 1')
@@ -316,7 +321,7 @@ class DreamSchedule:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Ancestral:
+class Ancestral(Reach):
   """Dream's 'origin', the reverse process itself: each mask by chance.
 
   With probability 1 - s / t, whatever the denoiser thinks of it; all at the
@@ -324,7 +329,6 @@ class Ancestral:
   """
 
   steps: int
-  passes = 0
 
   def __post_init__(self):
     _check('steps', self.steps, self.steps >= 1, 'at least 1')
@@ -369,6 +373,13 @@ def parse(text: str) -> Rule:
         f'rule {name} has {", ".join(kinds) or "no keys"}, got {key!r}'
       )
     options[key] = kinds[key](value)
+  missing = [
+    f.name
+    for f in dataclasses.fields(kind)
+    if f.default is dataclasses.MISSING and f.name not in options
+  ]
+  if missing:
+    raise ValueError(f'rule {name} needs {", ".join(missing)}, got {text!r}')
   return kind(**options)
 
 

@@ -1,11 +1,11 @@
-"""What a rule may know of the denoiser: five numbers a position.
+"""What a rule may know of the denoiser: a few numbers a position.
 
 Computed from last hidden states in one pass over blocks of the vocabulary, so
 that no softmax over 126,464 words is ever whole in memory. The mask itself is
 never predicted: its column is left out.
 
 Shapes: B sequences, L answer positions, V vocabulary, D width, C columns of a
-block, n blocks, h earlier passes.
+block, n blocks, h earlier passes, K largest probabilities.
 """
 
 import jax
@@ -27,6 +27,7 @@ class Stats(struct.PyTreeNode):
     entropy: of p, in nats.
     divergence: KL(p of this pass || p of the pass before), of the last h
       passes, newest first; infinite where there was none.
+    top: the K largest probabilities in descending order.
   """
 
   token: Int[Array, 'B L']
@@ -35,6 +36,7 @@ class Stats(struct.PyTreeNode):
   margin: Float[Array, 'B L']
   entropy: Float[Array, 'B L']
   divergence: Float[Array, 'h B L']
+  top: Float[Array, 'B L K']
 
 
 class _Sums(struct.PyTreeNode):
@@ -51,16 +53,16 @@ class _Sums(struct.PyTreeNode):
   cross: Array | None  # of the earlier logits
   old_high: Array | None
   old_total: Array | None
+  tops: Array | None  # the largest logits, where more than one is asked for
 
 
-def _start(shape, before) -> _Sums:
+def _start(shape, before, tops) -> _Sums:
   never = jnp.full(shape, 2 * ops.NEVER)
   zero = jnp.zeros(shape)
   id0 = jnp.zeros(shape, jnp.int32)
   old = (zero, never, zero) if before else (None, None, None)
-  return _Sums(
-    never, never, id0, zero, zero, never, id0, never, *old
-  )
+  few = jnp.full((*shape, tops), 2 * ops.NEVER) if tops > 1 else None
+  return _Sums(never, never, id0, zero, zero, never, id0, never, *old, few)
 
 
 def _add(s: _Sums, z, ids, noise, old) -> _Sums:
@@ -85,6 +87,9 @@ def _add(s: _Sums, z, ids, noise, old) -> _Sums:
     total=scale * s.total + exp.sum(-1),
     moment=moment,
   )
+  if s.tops is not None:
+    both = jnp.concatenate([s.tops, z], axis=-1)
+    out = out.replace(tops=jax.lax.top_k(both, s.tops.shape[-1])[0])
   if noise is not None:
     noisy = z + noise
     at = noisy.argmax(-1)
@@ -114,6 +119,7 @@ def stats(
   keys: Key[Array, ' B'] | None = None,
   temperature: float = 0.0,
   before: Float[Array, 'B L D'] | None = None,
+  tops: int = 1,
   block: int = losses.BLOCK,
 ) -> Stats:
   """The statistics of softmax(hidden @ table.T) without the mask's column.
@@ -126,6 +132,7 @@ def stats(
     temperature: of the tokens (Gumbel-max of logits / temperature); 0 takes
       the most probable, equals go to the lowest id.
     before: hidden states of the pass before, for `divergence`.
+    tops: K.
     block: columns a block, about.
 
   Returns:
@@ -160,7 +167,7 @@ def stats(
   count = ids_Cn.shape[1]
   blocks = [a.swapaxes(0, 1) for a in (table_CnD, ids_Cn, bias_Cn)]
   xs = (jnp.arange(count), *blocks)
-  start = _start(shape, before is not None)
+  start = _start(shape, before is not None, tops)
   if count == 1:
     s, _ = body(start, jax.tree.map(lambda a: a[0], xs))
   else:
@@ -179,6 +186,9 @@ def _finish(s: _Sums, drawn: bool, before: bool) -> Stats:
     lse, old_lse = jnp.log(s.total) + s.high, jnp.log(s.old_total) + s.old_high
     kl = mean - s.cross / s.total - lse + old_lse
     divergence = jnp.maximum(kl, 0.0)[None]
+  top = confidence[..., None]
+  if s.tops is not None:
+    top = jnp.exp(s.tops - s.high[..., None]) / s.total[..., None]
   return Stats(
     token=token,
     confidence=confidence,
@@ -187,4 +197,5 @@ def _finish(s: _Sums, drawn: bool, before: bool) -> Stats:
     # Rounding alone makes it negative.
     entropy=jnp.maximum(jnp.log(s.total) - s.moment / s.total, 0.0),
     divergence=divergence,
+    top=top,
   )

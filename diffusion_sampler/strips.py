@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import animation as animation_lib
-from matplotlib import cm, colors, patches
+from matplotlib import cm, colors, patches, patheffects
 
 from diffusion_sampler import claims
 
 # As canvas.py has them.
 UNWRITTEN, BEHIND = -2, -3
+END = 'E'
 # One column of each, the first that was measured.
 COLUMNS = (
   ('threshold', 'factor', 'klass', 'entropy_bounded'),
@@ -32,6 +33,7 @@ _PASSES = colors.LinearSegmentedColormap.from_list(
   'passes', plt.get_cmap('YlGnBu')(np.linspace(0.05, 0.6, 64))
 )
 _WRONG = '#C00000'
+_HALO = patheffects.withStroke(linewidth=2, foreground='white')
 # The same in 256 colours of a terminal.
 _ANSI = (230, 229, 193, 157, 121, 85, 79, 80, 74, 68)
 _RED, _PLAIN = '\033[1;31m', '\033[0m'
@@ -43,12 +45,12 @@ class Strip(NamedTuple):
   Attributes:
     label: the sampler, or the variant of a policy.
     order: pass of writing from 0, -1 given, -2 never, -3 behind the end.
-    answer: tokens.
+    answer: tokens as text, END where they end an answer.
     wrong: not the target's token, up to the target's end; nowhere in an answer
       that is right in another way.
     passes: spent.
     right: whole answers.
-    target: tokens wanted.
+    target: tokens wanted, as text.
     level: of the records.
   """
 
@@ -72,8 +74,13 @@ def _strips(run) -> list[tuple[int, str, Strip]]:
   count = len(made['targets'])
   if not count:
     return []
+
+  def spelled(tokens):
+    return np.where(tokens == run.puzzle.eos_id, END, tokens.astype(str))
+
   # Nothing behind the first end of the target counts.
-  end = made['targets'] == run.puzzle.eos_id
+  target = spelled(made['targets'])
+  end = target == END
   counts = np.cumsum(end, -1) - end == 0
   out = []
   for i, name in enumerate(map(str, made['names'])):
@@ -84,11 +91,11 @@ def _strips(run) -> list[tuple[int, str, Strip]]:
     strip = Strip(
       label=run.variant if family == 'policy' else sampler,
       order=order,
-      answer=made['answers'][i],
+      answer=spelled(made['answers'][i]),
       wrong=differs & counts & ~right[:, None],
       passes=made['passes'][i, :count],
       right=right,
-      target=made['targets'],
+      target=target,
       level=made['level'][:count],
     )
     out.append((int(block), family.partition(' ')[0], strip))
@@ -145,7 +152,7 @@ def _draw(axes, strip: Strip, record: int, y: int, *, norm, width, after=None):
     look: dict[str, Any] = dict(facecolor='white', edgecolor='0.75')
     text = ''
     if order >= -1 and order < after:
-      text = str(strip.answer[record, i])
+      text = strip.answer[record, i]
       shade = _PASSES(norm(order + 1)) if order >= 0 else '0.9'
       look = dict(facecolor=shade, edgecolor='0.75')
     elif order == BEHIND and done:
@@ -164,6 +171,7 @@ def _draw(axes, strip: Strip, record: int, y: int, *, norm, width, after=None):
       size=7,
       color=_WRONG if wrong else 'black',
       weight='bold' if wrong else 'normal',
+      path_effects=[_HALO] if wrong else None,
     )
 
 
@@ -192,6 +200,11 @@ def _legend(figure, axes, norm, strips: Sequence[Strip]) -> None:
   bar.ax.tick_params(labelsize=7)
   orders = np.concatenate([strip.order.ravel() for strip in strips])
   handles = []
+  if any((strip.answer == END).any() for strip in strips):
+    handles.append(
+      plt.Line2D([], [], ls='', marker=f'$\\mathrm{{{END}}}$', color='black')
+    )
+    handles[-1].set_label('end of the answer')
   if any(strip.wrong.any() for strip in strips):
     handles.append(plt.Line2D([], [], ls='', marker='$8$', color=_WRONG))
     handles[-1].set_label('wrong token')
@@ -206,10 +219,16 @@ def _legend(figure, axes, norm, strips: Sequence[Strip]) -> None:
     figure.legend(
       handles=handles,
       loc='outside lower center',
-      ncols=3,
+      ncols=4,
       frameon=False,
       fontsize=8,
     )
+
+
+def _verdict(strip: Strip, record: int) -> str:
+  count = int(strip.passes[record])
+  right = 'right' if strip.right[record] else 'wrong'
+  return f'{count} pass{"es" * (count != 1)}, {right}'
 
 
 def _most(strips: Sequence[Strip]) -> int:
@@ -243,15 +262,8 @@ def frames(strips: Sequence[Strip]):
   for axes, strip in zip(used, strips, strict=True):
     for record in range(records):
       _draw(axes, strip, record, record, norm=norm, width=length)
-      count = int(strip.passes[record])
-      verdict = 'right' if strip.right[record] else 'wrong'
-      axes.text(
-        length - 0.3,
-        record,
-        f'{count} pass{"es" * (count != 1)}, {verdict}',
-        va='center',
-        size=7,
-      )
+      verdict = _verdict(strip, record)
+      axes.text(length - 0.3, record, verdict, va='center', size=7)
     _bare(axes, length, records)
     axes.set_title(strip.label, size=9, loc='left')
     labels = [f'level {level}' for level in strip.level]
@@ -303,11 +315,15 @@ def animation(strips: Sequence[Strip], path: pathlib.Path) -> pathlib.Path:
       at = f'after {min(after, count)} of {count} passes{done}'
       axes.set_title(f'{strip.label}\n{at}', size=8)
 
+  # Laid out once, with the longest titles: a film must not tremble.
   last = max(passes)
+  update(last)
+  figure.draw_without_rendering()
+  figure.set_layout_engine('none')
   film = animation_lib.FuncAnimation(
     figure,
     update,
-    frames=[*range(last + 1), *[last] * 4],  # time to look at it
+    frames=[*range(last), *[last] * 5],  # time to look at it
     init_func=lambda: None,
   )
   path.parent.mkdir(parents=True, exist_ok=True)
@@ -317,8 +333,8 @@ def animation(strips: Sequence[Strip], path: pathlib.Path) -> pathlib.Path:
 
 
 LEGEND = (
-  'Above each token the pass that wrote it; ! is wrong, . lies behind the end, '
-  '_ was never written'
+  'Above each token the pass that wrote it; ! is wrong, E ends the answer, '
+  '. lies behind the end, _ was never written'
 )
 
 
@@ -359,7 +375,7 @@ def text(strips: Sequence[Strip], *, colour: bool, records: int = 2) -> str:
   blocks = [LEGEND]
   for record in range(min(records, len(both[0].order))):
     made = [_cells(strip, record) for strip in both]
-    target = [str(token) for token in both[0].target[record]]
+    target = list(both[0].target[record])
     rows = [target, *itertools.chain.from_iterable(made)]
     width = max(len(cell) for row in rows for cell in row) + 1
 
@@ -371,13 +387,11 @@ def text(strips: Sequence[Strip], *, colour: bool, records: int = 2) -> str:
       + line('wanted', target)
     )
     for strip, (passes, tokens) in zip(both, made, strict=True):
-      count = int(strip.passes[record])
-      verdict = 'right' if strip.right[record] else 'wrong'
       padded = [cell.rjust(width) for cell in tokens]
       if colour:
         padded = _coloured(strip, record, most, padded)
       blocks[-1] += (
-        f'\n{strip.label}: {count} pass{"es" * (count != 1)}, {verdict}\n'
+        f'\n{strip.label}: {_verdict(strip, record)}\n'
         f'{line("pass", passes)}\n{line("token", padded)}'
       )
   return '\n\n'.join(blocks)

@@ -73,9 +73,11 @@ def denoising_loss(
   tokens = jnp.concatenate([batch['prompt'], batch['answer']], axis=1)
   answer = jnp.broadcast_to(jnp.arange(tokens.shape[1]) >= width, tokens.shape)
   hidden_from = masking.hide(key, tokens, answer, mask_id, noise)
-  hidden = transformer.Transformer(config).apply(
-    {'params': params}, hidden_from.tokens, causal=False
-  ).hidden[:, width:]
+  hidden = (
+    transformer.Transformer(config)
+    .apply({'params': params}, hidden_from.tokens, causal=False)
+    .hidden[:, width:]
+  )
   stats = losses.vocab_stats(
     hidden, transformer.unembedding(params), batch['answer'], excluded=mask_id
   )
@@ -144,9 +146,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
     return {'nll_bound': float(np.mean(draws))}
 
   def test(state, key):
-    return evaluate.evaluate(
-      s.task, s.model, state.params, s.sampling, key
-    )
+    return evaluate.evaluate(s.task, s.model, state.params, s.sampling, key)
 
   return experiment_lib.Experiment(
     init=make_init(s, optimiser),

@@ -169,9 +169,7 @@ def collect(
       canvas.masked(world.layout), jnp.ones_like(canvas.masked(world.layout))
     ),
     'unmasked': of(trajectory.place >= 0, decided),
-    'empty_pass': of(
-      (trajectory.place < 0).all(-1), trajectory.active
-    ),
+    'empty_pass': of((trajectory.place < 0).all(-1), trajectory.active),
   }
   if g.experts:
     logged['expert_accuracy'] = of(right, is_expert)
@@ -182,9 +180,7 @@ def _grouped(x, group: int):
   return einops.rearrange(x, '(b g) ... -> b g ...', g=group)
 
 
-def make_step(
-  s: Settings, world: World, optimiser, part: optim.Part = PART
-):
+def make_step(s: Settings, world: World, optimiser, part: optim.Part = PART):
   """(state, batch, key) -> (state, metrics): one round, training `part`."""
 
   def step(state, batch, key):
@@ -197,19 +193,24 @@ def make_step(
       grads, terms = grpo.gradients(
         s.grpo, s.policy, s.action, state.params['policy'], made
       )
-      state, norms = optim.apply(optimiser, state, part.take({'policy': grads}), part)
+      state, norms = optim.apply(
+        optimiser, state, part.take({'policy': grads}), part
+      )
       return state, (terms.loss, terms.clipped / passes, norms['grad_norm'])
 
     def stay(state):
       return state, (jnp.float32(0),) * 3
 
-    for _ in range(s.grpo.iterations):
-      state, (loss, clipped, norm) = jax.lax.cond(
-        teaches, update, stay, state
-      )
+    state, terms = jax.lax.scan(
+      lambda state, _: jax.lax.cond(teaches, update, stay, state),
+      state,
+      length=s.grpo.iterations,
+    )
     # A step of the loop is a round, whatever the number of updates.
     state = state.replace(step=first.step + 1)
-    logged |= {'loss': loss, 'clipped': clipped, 'grad_norm': norm}
+    names = ('loss', 'clipped', 'grad_norm')
+    # Of the last update: in the first nothing can be clipped.
+    logged |= {n: x[-1] for n, x in zip(names, terms, strict=True)}
     return state, logged
 
   return step

@@ -36,6 +36,8 @@ class Span(struct.PyTreeNode):
 
 def take(array: Array, span: Span, count: int, axis: int = 1) -> Array:
   """The `count` columns of each row from `span.first` on."""
+  if count == array.shape[axis]:
+    return array
 
   def row(one, first):
     return jax.lax.dynamic_slice_in_dim(one, first, count, axis - 1)
@@ -50,15 +52,17 @@ def put(old: Array, new: Array, span: Span, axis: int = 1) -> Array:
     bits = (jax.lax.bitcast_convert_type(a, jnp.uint16) for a in (old, new))
     return jax.lax.bitcast_convert_type(put(*bits, span, axis), old.dtype)
   count = new.shape[axis]
-  rest = [1] * (new.ndim - axis - 1)
+  written = span.first[:, None] + jnp.arange(count) >= span.begin[:, None]
+  shape = [1 if i not in (0, axis) else n for i, n in enumerate(new.shape)]
+  kept = take(old, span, count, axis)
+  new = jnp.where(written.reshape(shape), new, kept)
+  if count == old.shape[axis]:
+    return new
 
-  def row(old, new, span):
-    kept = jax.lax.dynamic_slice_in_dim(old, span.first, count, axis - 1)
-    written = span.first + jnp.arange(count) >= span.begin
-    new = jnp.where(written.reshape(count, *rest), new, kept)
-    return jax.lax.dynamic_update_slice_in_dim(old, new, span.first, axis - 1)
+  def row(old, new, first):
+    return jax.lax.dynamic_update_slice_in_dim(old, new, first, axis - 1)
 
-  return jax.vmap(row)(old, new, span)
+  return jax.vmap(row)(old, new, span.first)
 
 
 class TwoWayCache(struct.PyTreeNode):

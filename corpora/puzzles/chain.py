@@ -1,7 +1,10 @@
 """Pointer chasing: f(x), f(f(x)), ... of a function that the prompt tells.
 
 What the spec calls chained arithmetic (diffusion_sampler.md, 11.1), with a
-table in place of an operation, so that a step is one look-up.
+table in place of an operation, so that a step is one look-up. An entry of the
+table is one token that says both symbol and value ('3 leads to 7'): a token
+that said the value alone would have to be found by its place, which rotary
+positions make hard to learn.
 
 Shapes: n examples, S symbols.
 """
@@ -15,13 +18,19 @@ from corpora.puzzles import form
 TABLES = ('uniform', 'cycle')
 
 
+def entries(table: np.ndarray) -> np.ndarray:
+  """Tokens of f [n, S]: S + i S + f(i), behind the symbols themselves."""
+  symbols = table.shape[1]
+  return symbols * (1 + np.arange(symbols)) + table
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Chain(form.Puzzle):
   """Follows one chain until 0, then EOS to the end.
 
-  Prompt: f(0), ..., f(S - 1), then the start. Answer: f(start), f(f(start)),
-  ..., 0, EOS, ..., EOS. The path consists of distinct symbols, and its length
-  is drawn first: level is the number of values, 0 included.
+  Prompt: the entries of 0, ..., S - 1, then the start. Answer: f(start),
+  f(f(start)), ..., 0, EOS, ..., EOS. The path consists of distinct symbols, and
+  its length is drawn first: level is the number of values, 0 included.
 
   Long answers are rare. A denoiser that cannot follow the chain in one pass is
   right to expect EOS far behind, and a sampler that believes it cuts them.
@@ -60,7 +69,7 @@ class Chain(form.Puzzle):
 
   @property
   def vocab_size(self) -> int:
-    return self.symbols + 2
+    return self.symbols * (self.symbols + 1) + 2
 
   @property
   def prompt(self) -> int:
@@ -68,7 +77,7 @@ class Chain(form.Puzzle):
 
   @property
   def eos_id(self) -> int:
-    return self.symbols
+    return self.symbols * (self.symbols + 1)
 
   def generate(self, rng: np.random.Generator, count: int) -> form.Examples:
     level = rng.integers(1, self.short + 1, count)
@@ -91,17 +100,17 @@ class Chain(form.Puzzle):
     at = first + 1 + np.arange(self.answer)
     value = way[rows, np.minimum(at, self.symbols - 1)]
     answer = np.where(at < self.symbols, value, self.eos_id)
-    return form.examples(np.hstack([table, start]), answer, level)
+    return form.examples(np.hstack([entries(table), start]), answer, level)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Chains(form.Puzzle):
   """Follows several chains at once, interleaved; none ends.
 
-  Prompt: f(0), ..., f(S - 1), uniform, then the k starts. Position j * k + c
-  of the answer holds the value after j + 1 steps from start c. Where a pass is
-  good for one step of each chain, the best sampler needs exactly `depth`
-  passes. Level is the depth.
+  Prompt: the entries of 0, ..., S - 1, uniform, then the k starts. Position
+  j * k + c of the answer holds the value after j + 1 steps from start c. Where
+  a pass is good for one step of each chain, the best sampler needs exactly
+  `depth` passes. Level is the depth.
 
   Attributes:
     symbols: S.
@@ -120,7 +129,7 @@ class Chains(form.Puzzle):
 
   @property
   def vocab_size(self) -> int:
-    return self.symbols + 1
+    return self.symbols * (self.symbols + 1) + 1
 
   @property
   def prompt(self) -> int:
@@ -138,5 +147,5 @@ class Chains(form.Puzzle):
       values.append(np.take_along_axis(table, values[-1], axis=1))
     level = np.full(count, self.depth)
     return form.examples(
-      np.hstack([table, starts]), np.hstack(values[1:]), level
+      np.hstack([entries(table), starts]), np.hstack(values[1:]), level
     )

@@ -47,8 +47,11 @@ def config(puzzle: form.Puzzle) -> PuzzleConfig:
 class Builder(tfds.core.GeneratorBasedBuilder):
   """Prompt, answer and level of up to CHUNK examples a record."""
 
-  VERSION = tfds.core.Version('1.0.0')
-  RELEASE_NOTES: ClassVar = {'1.0.0': 'A stream of seeds for each split.'}
+  VERSION = tfds.core.Version('1.1.0')
+  RELEASE_NOTES: ClassVar = {
+    '1.0.0': 'A stream of seeds for each split.',
+    '1.1.0': 'An entry of a table says its symbol too.',
+  }
   BUILDER_CONFIGS: ClassVar = [
     _named(kind()) for kind in puzzles.KINDS.values()
   ]

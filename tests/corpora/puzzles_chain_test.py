@@ -12,6 +12,13 @@ def generate(puzzle, count, seed=0):
   return puzzle.generate(np.random.default_rng(seed), count)
 
 
+def tables(made, symbols):
+  """The values of f [n, S], told by tokens that name their symbol."""
+  symbol, value = np.divmod(made['prompt'][:, :symbols] - symbols, symbols)
+  np.testing.assert_array_equal(symbol - np.arange(symbols), 0)
+  return value
+
+
 def walk(table, symbol, steps=None):
   """f(x), f(f(x)), ...: so many, or until 0 or every symbol had its turn."""
   values = []
@@ -44,8 +51,10 @@ class ChainTest(parameterized.TestCase):
     made = generate(puzzle, 300)
     self.assertEqual(made['prompt'].shape, (300, symbols + 1))
     self.assertEqual(made['answer'].shape, (300, answer))
-    for prompt, written, level in zip(*made.values(), strict=True):
-      *f, start = prompt.tolist()
+    for f, prompt, written, level in zip(
+      tables(made, symbols), *made.values(), strict=True
+    ):
+      start = prompt[-1]
       values = walk(f, start)
       self.assertLen(values, level)
       self.assertLen({start, *values}, level + 1)  # distinct, start is not 0
@@ -80,15 +89,16 @@ class ChainTest(parameterized.TestCase):
   def test_off_the_path_a_uniform_table_is_uniform(self):
     made = generate(chain.Chain(), 4000)
     others = []
-    for prompt, written, level in zip(*made.values(), strict=True):
+    for f, prompt, written, level in zip(
+      tables(made, 20), *made.values(), strict=True
+    ):
       path = {prompt[-1], *written[: level - 1]}
-      others += [v for x, v in enumerate(prompt[:-1]) if x not in path]
+      others += [v for x, v in enumerate(f) if x not in path]
     self.assertLess(chi_square(others, 20), 4)
 
   def test_a_cycle_goes_round_all_symbols(self):
-    for prompt in generate(chain.Chain(table='cycle'), 200)['prompt']:
-      values = walk(prompt[:-1], 0)
-      self.assertCountEqual(values, range(20))
+    for f in tables(generate(chain.Chain(table='cycle'), 200), 20):
+      self.assertCountEqual(walk(f, 0), range(20))
 
   def test_only_a_cycle_hides_the_length(self):
     def distinct(n):  # n values of the path, and what else of S - n draws
@@ -98,20 +108,23 @@ class ChainTest(parameterized.TestCase):
     hint -= np.mean([distinct(n) for n in range(1, 11)])
     for table, expected in (('uniform', hint), ('cycle', 0.0)):
       made = generate(chain.Chain(table=table), 8000)
-      found = np.array([len(set(p[:-1])) for p in made['prompt']])
+      found = np.array([len(set(f)) for f in tables(made, 20)])
       long = made['level'] > 10
       told = found[long].mean() - found[~long].mean()
       self.assertAlmostEqual(told, expected, delta=0.3 if expected else 0.0)
 
   def test_special_tokens_are_the_last_ids(self):
     puzzle = chain.Chain(symbols=7, answer=9, short=3)
+    # Seven symbols and 49 entries.
     self.assertEqual(
-      (puzzle.eos_id, puzzle.mask_id, puzzle.vocab_size), (7, 8, 9)
+      (puzzle.eos_id, puzzle.mask_id, puzzle.vocab_size), (56, 57, 58)
     )
     self.assertEqual((puzzle.prompt, puzzle.answer), (8, 9))
-    made = generate(puzzle, 500)
-    self.assertEqual(set(made['prompt'].flat), set(range(7)))
-    self.assertEqual(set(made['answer'].flat), set(range(8)))
+    made = generate(puzzle, 2000)
+    entries, start = made['prompt'][:, :-1], made['prompt'][:, -1]
+    self.assertEqual(set(entries.flat), set(range(7, 56)))
+    self.assertEqual(set(start), set(range(1, 7)))
+    self.assertEqual(set(made['answer'].flat), {*range(7), 56})
 
   def test_the_seed_decides(self):
     one, same, other = (generate(chain.Chain(), 50, s) for s in (3, 3, 4))
@@ -142,8 +155,10 @@ class ChainsTest(parameterized.TestCase):
     made = generate(puzzle, 200)
     self.assertEqual(made['answer'].shape, (200, puzzle.answer))
     self.assertEqual(set(made['level']), {depth})
-    for prompt, answer in zip(made['prompt'], made['answer'], strict=True):
-      table, starts = prompt[:symbols], prompt[symbols:]
+    for table, prompt, answer in zip(
+      tables(made, symbols), made['prompt'], made['answer'], strict=True
+    ):
+      starts = prompt[symbols:]
       self.assertLen(starts, chains)
       for c, start in enumerate(starts):
         np.testing.assert_array_equal(
@@ -152,12 +167,12 @@ class ChainsTest(parameterized.TestCase):
 
   def test_tables_and_starts_are_uniform(self):
     made = generate(chain.Chains(), 5000)
-    self.assertLess(chi_square(made['prompt'][:, :12].ravel(), 12), 4)
+    self.assertLess(chi_square(tables(made, 12).ravel(), 12), 4)
     self.assertLess(chi_square(made['prompt'][:, 12:].ravel(), 12), 4)
 
   def test_there_is_a_mask_and_no_end(self):
     puzzle = chain.Chains(symbols=5)
-    self.assertEqual((puzzle.mask_id, puzzle.vocab_size), (5, 6))
+    self.assertEqual((puzzle.mask_id, puzzle.vocab_size), (30, 31))
     self.assertIsNone(puzzle.eos_id)
 
   @parameterized.parameters(

@@ -36,7 +36,9 @@ class KeysTest(absltest.TestCase):
 
 
 class BernoulliTest(KeysTest, parameterized.TestCase):
-  @parameterized.parameters((1.0, -0.914267), (0.5, -0.458340), (2.0, -1.363278))
+  @parameterized.parameters(
+    (1.0, -0.914267), (0.5, -0.458340), (2.0, -1.363278)
+  )
   def test_log_prob_of_a_set(self, temperature, want):
     got = log_prob(BERNOULLI, 0, 2, temperature=temperature)
     self.assertAlmostEqual(got, want, places=5)

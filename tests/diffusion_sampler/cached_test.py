@@ -16,13 +16,13 @@ MASK = 10
 FIELDS = ('answer', 'order', 'nfe', 'failed')
 
 
-def layout(prompt=3, answer=7, block=3, eos_id=None):
+def layout(prompt=3, answer=8, block=3, eos_id=None):
   return canvas_lib.Layout(
     prompt=prompt, answer=answer, block=block, mask_id=MASK, eos_id=eos_id
   )
 
 
-def rows(lay, seed=0, batch=4):
+def rows(lay, seed=2, batch=4):
   """Prompts, which of them are there, and answers of which some is given.
 
   Row 1 has its first block and a part of the next, row 2 its last position:
@@ -36,6 +36,16 @@ def rows(lay, seed=0, batch=4):
   given[1, : lay.answer // 2 + 1] = rng.integers(0, MASK, lay.answer // 2 + 1)
   given[2, -1] = 4
   return tuple(map(jnp.asarray, (prompts, present, given)))
+
+
+def row_of(out, row):
+  return jax.tree.map(lambda a: a[row : row + 1], out)
+
+
+def deaf(params, layer):
+  """With a layer in which no position feels another."""
+  out = jax.tree.map(jnp.zeros_like, params[layer]['out'])
+  return params | {layer: params[layer] | {'out': out}}
 
 
 def row_keys(batch=4):
@@ -152,82 +162,94 @@ class CachedTest(parameterized.TestCase):
     want = sample(*args, temperature=0.8)
     self.assert_same(sample(*args, mode='dual', temperature=0.8), want)
 
-  @parameterized.parameters(
-    dict(mode='prefix', shifted=True, temperature=0.7),
-    dict(mode='dual', shifted=False, temperature=0.0),
-  )
-  def test_exact_with_one_layer(self, mode, **settings):
-    """Its keys depend on their own token alone, and those are decided.
-
-    'prefix' draws the same tokens besides.
-    """
-    lay = layout(answer=5, eos_id=5)
-    model = support.small(tied=False, layers=1)
-    args = (*model, lay, rows(lay), row_keys())
-    want = sample(*args, **settings)
+  @parameterized.product(mode=cached.MODES, shifted=(False, True))
+  def test_exact_where_positions_feel_one_another_once(self, mode, shifted):
+    """In the last layer: a key depends on its own token, and that is fixed."""
+    lay = layout(eos_id=5)
+    config, params = support.small(tied=False)
+    args = (config, deaf(params, 'layer_0'), lay, rows(lay), row_keys())
+    want = sample(*args, shifted=shifted)
     self.assertGreater(int(want.nfe.max()), lay.blocks)
-    self.assert_same(sample(*args, mode=mode, **settings), want)
+    self.assert_same(sample(*args, mode=mode, shifted=shifted), want)
+
+  def test_prefix_draws_the_tokens_that_are_drawn_without_a_cache(self):
+    lay = layout(eos_id=5)
+    config, params = support.small(tied=False)
+    args = (config, deaf(params, 'layer_0'), lay, rows(lay), row_keys(), 0.8)
+    want = sample(*args, temperature=1.0)
+    self.assertTrue((want.answer != sample(*args).answer).any())
+    self.assert_same(sample(*args, mode='prefix', temperature=1.0), want)
 
   @parameterized.parameters(*cached.MODES)
   def test_exact_where_positions_do_not_feel_one_another(self, mode):
     """And divergences reach back within the block."""
     config, params = support.small(tied=False, scan_layers=True)
-    block = dict(params['layers']['block'])
-    block['out'] = jax.tree.map(jnp.zeros_like, block['out'])
-    params = params | {'layers': {'block': block}}
-    lay = layout(answer=8, block=4)
+    params = params | {'layers': deaf(params['layers'], 'block')}
+    lay = layout(block=4)
     args = (config, params, lay, rows(lay), row_keys())
     rule = rules.Klass(confidence=0.3, divergence=0.01, passes=1, steps=4)
     want = sample(*args, rule=rule)
     self.assertLess(int(want.nfe[0]), 8)  # some were settled
     self.assert_same(sample(*args, rule=rule, mode=mode), want)
 
-  @parameterized.parameters(('prefix', False), ('dual', True))
-  def test_exact_where_everything_runs_again(self, mode, shifted):
-    """One block and no prompt, but the column that predicts the first."""
-    lay = layout(prompt=int(shifted), answer=6, block=9)
+  def test_exact_where_everything_runs_again(self):
+    """One block and no prompt but the column that predicts the first one."""
+    lay = layout(prompt=1, answer=6, block=9)
     args = (*support.small(tied=False), lay, rows(lay), row_keys())
-    want = sample(*args, shifted=shifted)
+    want = sample(*args, shifted=True)
     self.assertEqual(int(want.nfe.max()), 6)
-    self.assert_same(sample(*args, shifted=shifted, mode=mode), want)
+    self.assert_same(sample(*args, shifted=True, mode='dual'), want)
 
-  def test_prefix_is_exact_in_the_first_block_without_a_prompt(self):
-    lay = layout(prompt=0, answer=6, block=3)
-    args = (*support.small(tied=False), lay, rows(lay), row_keys())
+  def test_prefix_is_exact_in_the_first_block_where_nothing_precedes_it(self):
+    lay = layout(eos_id=5)
+    prompts, present, given = rows(lay)
+    data = prompts, jnp.zeros_like(present), given
+    args = (*support.small(tied=False), lay, data, row_keys())
     want, got = sample(*args), sample(*args, mode='prefix')
+    self.assertTrue((got.answer != want.answer).any())
     for name in ('answer', 'order'):
       np.testing.assert_array_equal(
         getattr(got, name)[:, :3], getattr(want, name)[:, :3]
       )
 
   def test_both_modes_are_one_where_nothing_is_behind_the_block(self):
-    lay = layout(answer=5, block=5)
-    args = (*support.small(tied=False), lay, rows(lay), row_keys())
-    self.assert_same(*(sample(*args, mode=mode) for mode in cached.MODES))
+    lay = layout(eos_id=5)
+    prompts, present, given = rows(lay)
+    given = jnp.full_like(given, 3).at[:, -2:].set(MASK)
+    data = prompts, present, given
+    args = (*support.small(tied=False), lay, data, row_keys())
+    prefix, dual = (sample(*args, mode=mode) for mode in cached.MODES)
+    self.assertEqual(dual.nfe.max(), 2)
+    self.assert_same(prefix, dual)
 
   @parameterized.parameters(*cached.MODES)
   def test_a_row_depends_on_no_other(self, mode):
     """Drawn tokens too, and where another row gives nan."""
-    lay = layout(answer=5, eos_id=5)
+    lay = layout(eos_id=5)
     config, params = support.small(tied=False)
     poisoned = params['embedding'].at[9].set(jnp.nan)
     params = params | {'embedding': poisoned}
     prompts, present, given = rows(lay)
     prompts = jnp.where(prompts == 9, 8, prompts).at[3, -1].set(9)
+    given = jnp.where(given == 9, 8, given)
     data, keys = (prompts, present, given), row_keys()
     settings = dict(mode=mode, temperature=1.0)
     out = sample(config, params, lay, data, keys, 0.8, **settings)
+    # Another may draw that token, and fail as well.
     self.assertTrue(out.failed[3])
     self.assertFalse(out.failed[:3].all())
     self.assertGreater(len(set(out.nfe.tolist())), 2)
     for row in range(4):
       here = slice(row, row + 1)
-      one = [a[here] for a in data]
-      alone = sample(config, params, lay, one, keys[here], 0.8, **settings)
-      for name in FIELDS:
-        np.testing.assert_array_equal(
-          getattr(alone, name), getattr(out, name)[here], name
-        )
+      # The others have nothing to do.
+      done = jnp.where((jnp.arange(4) == row)[:, None], given, 3)
+      data = prompts, present, done
+      alone = sample(config, params, lay, data, keys, 0.8, **settings)
+      self.assert_same(row_of(alone, row), row_of(out, row))
+      if mode == 'dual':
+        data = prompts[here], present[here], given[here]
+        one = sample(config, params, lay, data, keys[here], 0.8, **settings)
+        self.assert_same(one, row_of(out, row))
 
   @parameterized.parameters(
     dict(mode='triple', words='prefix, dual'),
@@ -251,7 +273,7 @@ class StaleTest(absltest.TestCase):
     where = jnp.maximum(jnp.cumsum(there, -1) - 1, 0), there
     after = before.at[:, 4].set(5)  # in the first block, columns 3 to 5
     kept = support.inputs(config, params, before, *where)
-    column = jnp.arange(10)
+    column = jnp.arange(11)
     p = {}
     for name, stale in dict(
       whole=column < 0,

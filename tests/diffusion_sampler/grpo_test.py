@@ -46,9 +46,7 @@ class RewardTest(parameterized.TestCase):
 
   def test_additive(self):
     config = grpo.GrpoConfig(alpha=0.5, reward='additive')
-    got = grpo.reward(
-      config, jnp.array([True, False]), jnp.array([2, 8]), 8
-    )
+    got = grpo.reward(config, jnp.array([True, False]), jnp.array([2, 8]), 8)
     np.testing.assert_allclose(got, [1 - 0.5 / 4, -0.5])
 
 

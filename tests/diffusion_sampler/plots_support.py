@@ -8,12 +8,18 @@ import matplotlib.pyplot as plt
 import numpy as np
 from absl.testing import absltest
 
-CHAIN = 'chain(symbols=5, answer=6, short=4, long_share=0)'  # 5 is its end
-# Two records of a chain. The first is wrong twice, at positions 2 and 4 of
-# which only 2 counts, and its last position was never written.
-ORDER = [[0, 0, 2, 1, 1, -2], [1, 0, 2, -3, -3, -3]]
-ANSWER = [[4, 1, 3, 5, 2, 6], [1, 0, 5, 5, 5, 5]]
-TARGET = [[4, 1, 0, 5, 5, 5], [1, 0, 5, 5, 5, 5]]
+from corpora import puzzles
+
+CHAIN = 'chain(symbols=5, answer=6, short=4, long_share=0)'
+END = puzzles.parse(CHAIN).eos_id
+MASK = END + 1
+# Records of a chain. In the first position 1 was never written, and of the two
+# that are wrong, 2 and 4, only 2 counts. The last is right, let us say, in
+# another way.
+ORDER = [[0, -2, 2, 1, 1, 0], [1, 0, 2, -3, -3, -3], [0, 4, 1, 2, 3, 0]]
+_END3 = [END] * 3
+ANSWER = [[4, MASK, 3, END, 2, END], [1, 0, END, *_END3], [2, 1, 0, *_END3]]
+TARGET = [[4, 1, 0, *_END3], [1, 0, END, *_END3], [1, 2, 0, *_END3]]
 
 
 def write_run(

@@ -71,13 +71,13 @@ class ParetoTest(support.PlotsTestCase):
   def test_policies_join_by_name_and_show_their_alphas(self):
     self.write_sweep(
       {
-        'policy a=1': {'policy@6': (3.0, 0.7)},
-        'policy a=0.5': {
+        'policy_a=1': {'policy@6': (3.0, 0.7)},
+        'policy_a=0.5': {
           'policy@6': (4.0, 0.9),
           'policy(temperature=0.5)@6': (3.5, 0.8),
         },
-        'policy b4 a=1': {'policy@6': (2.0, 0.4)},
-        'steered a=10': {'policy@6': (1.5, 0.3)},
+        'policy b4_a=1': {'policy@6': (2.0, 0.4)},
+        'steered_a=10': {'policy@6': (1.5, 0.3)},
         'blind': {'policy(blind=mask)@6': (5.0, 0.1)},
       }
     )
@@ -126,23 +126,25 @@ class ParetoTest(support.PlotsTestCase):
     rules = {'threshold@6': (3.0, 0.7), 'random@6': (2.0, 0.6)}
     self.write_sweep(
       {
-        # The denoiser tests itself: that is the same world.
-        'denoiser': dict(figures={'threshold@6': (3.3, 0.1)}, denoiser=None),
         'transfer': dict(
           figures={'policy@6': (2.0, 0.8), 'threshold@6': (5.0, 0.9)},
           denoiser='wide',
         ),
+        # The denoiser tests itself: that is the same world.
+        'denoiser': dict(figures={'threshold@6': (3.3, 0.1)}, denoiser=None),
         'heuristics': rules,
+        'policy_a=1': {'policy@6': (3.0, 0.7)},
         # One point alone says nothing.
         'wide': dict(figures={'random@2': (2.0, 0.8)}, denoiser=None),
       },
       seeds=(3, 4),
     )
     own, wide = plots.pareto(self.panels()).axes
-    self.assertIn('denoiser: denoiser', own.get_title())
-    self.assertNotIn(support.CHAIN, own.get_title())  # as everywhere
-    self.assertIn('denoiser: wide', wide.get_title())
-    self.assertEqual(set(drawn(own)), {'threshold', 'random'})
+    # The one with most variants first; the puzzle is everywhere the same.
+    full = 'full diffusion (block = whole answer)\n'
+    self.assertEqual(own.get_title(), f'{full}denoiser: denoiser')
+    self.assertEqual(wide.get_title(), f'{full}denoiser: wide')
+    self.assertEqual(set(drawn(own)), {'threshold', 'random', 'policy'})
     # From the first that measured it, the mean over two seeds.
     np.testing.assert_allclose(drawn(own)['threshold'], [[3.335], [0.135]])
     self.assertEqual(set(drawn(wide)), {'threshold', 'transfer'})
@@ -213,15 +215,18 @@ class TrainingTest(support.PlotsTestCase):
     self.write_sweep(
       {
         'heuristics': {'random@6': (2.0, 0.5)},
-        'policy a=10': trained([5.0, 2.0]),
-        'policy a=2': trained([5.0, 4.0]),
-        'dpls a=2': trained([6.0, 3.0]),
-        'top5 a=2': trained([6.0, 3.5]),
+        'denoiser': dict(
+          figures={'random@6': (2.0, 0.5)}, curves={'accuracy': [0.1]}
+        ),
+        'policy_a=10': trained([5.0, 2.0]),
+        'policy_a=2': trained([5.0, 4.0]),
+        'dpls_a=2': trained([6.0, 3.0]),
+        'top5_a=2': trained([6.0, 3.5]),
       },
       seeds=(0, 2),
     )
     made = plots.learning(plots.gather(self.folder))
-    self.assertNotIn('heuristics', made)
+    self.assertLen(made, 4)  # neither heuristics nor the denoiser
     figure = plots.training(made)
     grid = np.reshape(figure.axes, (2, 3))
     nfe = {line.get_label(): line for line in grid[0, 2].lines}
@@ -233,7 +238,7 @@ class TrainingTest(support.PlotsTestCase):
     self.assertAlmostEqual(band[:, 1].min(), 2.0)
     self.assertAlmostEqual(band[:, 1].max(), 5.02)
     alone = [line.get_label() for line in grid[1, 0].lines]
-    self.assertEqual(alone, ['dpls a=2', 'top5 a=2'])
+    self.assertEqual(alone, ['dpls_a=2', 'top5_a=2'])
 
 
 if __name__ == '__main__':

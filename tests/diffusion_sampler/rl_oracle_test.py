@@ -11,8 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from diffusion_sampler import actions, canvas, denoiser, grpo, policy
-from diffusion_sampler import train_policy
+from diffusion_sampler import (
+  actions,
+  canvas,
+  denoiser,
+  grpo,
+  policy,
+  train_policy,
+)
 from engine import experiment, optim
 
 MASK = 2
@@ -68,7 +74,9 @@ def settings(alpha, fallback=True, steps=60):
 
 def start(s, bias=0.0):
   net = policy.Policy(s.policy).init(
-    jax.random.key(0), jnp.zeros((1, 2, 1)), jnp.zeros((1, 2), bool),
+    jax.random.key(0),
+    jnp.zeros((1, 2, 1)),
+    jnp.zeros((1, 2), bool),
     jnp.zeros(1),
   )['params']
   net = nn.unbox(net)

@@ -200,13 +200,8 @@ class EveryRuleTest(support.SamplerTestCase):
     whole = rule(stats, masked, block, support.keys(batch))
     for row in range(batch):
       at = slice(row, row + 1)
-      one = stats.replace(divergence=stats.divergence[:, at])
-      one = one.replace(
-        **{
-          field: getattr(stats, field)[at]
-          for field in ('token', 'confidence', 'chosen', 'margin', 'entropy')
-        }
-      )
+      one = jax.tree.map(lambda a, at=at: a[at], stats)
+      one = one.replace(divergence=stats.divergence[:, at])
       alone = rule(
         one,
         masked[at],
@@ -297,9 +292,8 @@ class ConfigTest(support.SamplerTestCase):
   def test_a_sweep_compiles_once(self):
     @jax.jit
     def run(rule, stats):
-      masked = jnp.ones((1, 6), bool)
-      block = support.block_of(masked)
-      return rule(stats, masked, block, support.keys(1))
+      block = support.block_of(ALL)
+      return rule(stats, jnp.ones((1, 6), bool), block, support.keys(1))
 
     stats = support.stats_of(SIX)
     for kind, key, values in (

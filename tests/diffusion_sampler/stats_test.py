@@ -30,7 +30,7 @@ def softmax(logits, mask_id):
 
 
 compiled = functools.partial(
-  jax.jit, static_argnames=('mask_id', 'temperature', 'block')
+  jax.jit, static_argnames=('mask_id', 'temperature', 'tops', 'block')
 )(stats.stats)
 
 
@@ -67,6 +67,7 @@ class SoftmaxTest(support.SamplerTestCase):
       jnp.asarray(table),
       mask_id,
       before=jnp.asarray(old),
+      tops=5,
       block=block,
     )
     wide = table.astype(np.float64).T
@@ -85,31 +86,35 @@ class SoftmaxTest(support.SamplerTestCase):
     np.testing.assert_allclose(out.entropy, -(p * log).sum(-1), **close)
     self.assertEqual(out.divergence.shape, (1, 2, 5))
     np.testing.assert_allclose(out.divergence[0], kl, **close)
+    np.testing.assert_allclose(out.top, ordered[..., :5], **close)
 
-  @parameterized.parameters(1, 1024)
-  def test_numbers_of_the_spec(self, block):
-    out = of_probabilities(SIX, block=block)
+  @parameterized.parameters((1, 1), (2, 5), (1024, 5))
+  def test_numbers_of_the_spec(self, block, tops):
+    moved = [[0.905, 0.05, 0.045], [0.7, 0.2, 0.1], [0.9, 0.05, 0.05]]
+    before = [*SIX, *[[0.9, 0.05, 0.05]] * 3]
+    now = [*SIX, *moved]
+    out = of_probabilities(now, before=before, tops=tops, block=block)
     close = dict(atol=2e-6)
     np.testing.assert_allclose(
-      out.confidence[0], [0.97, 0.50, 0.90, 0.60, 0.80, 0.34], **close
+      out.confidence[0, :6], [0.97, 0.50, 0.90, 0.60, 0.80, 0.34], **close
     )
     np.testing.assert_allclose(
-      out.margin[0], [0.95, 0.01, 0.85, 0.40, 0.61, 0.01], **close
+      out.margin[0, :6], [0.95, 0.01, 0.85, 0.40, 0.61, 0.01], **close
     )
     np.testing.assert_allclose(
-      out.entropy[0],
+      out.entropy[0, :6],
       [0.153838, 0.742167, 0.394398, 0.950271, 0.540105, 1.098513],
       **close,
     )
-    self.assertEqual(out.divergence.shape, (0, 1, 6))
-
-  @parameterized.parameters(3, 1024)
-  def test_divergences_of_the_spec(self, block):
-    now = [[0.905, 0.05, 0.045], [0.7, 0.2, 0.1], [0.9, 0.05, 0.05]]
-    out = of_probabilities(now, before=[[0.9, 0.05, 0.05]] * 3, block=block)
     np.testing.assert_allclose(
-      out.divergence[0, 0], [0.000273, 0.170653, 0.0], atol=1e-6
+      out.divergence[0, 0], [0] * 6 + [0.000273, 0.170653, 0], **close
     )
+    # More are asked for than there are words: there are no others.
+    words = np.pad(now, ((0, 0), (0, 2)))
+    np.testing.assert_allclose(out.top[0], words[:, :tops], **close)
+
+  def test_without_an_earlier_pass_there_is_no_divergence(self):
+    self.assertEqual(of_probabilities(SIX).divergence.shape, (0, 1, 6))
 
   def test_narrow_hidden_states_give_wide_statistics(self):
     rng = np.random.default_rng(1)

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl.testing import parameterized
+from flax import struct
+from jaxtyping import Array, Int
 
 from diffusion_sampler import canvas as canvas_lib
 from diffusion_sampler import denoiser as denoiser_lib
@@ -64,6 +66,7 @@ def stats_of(probabilities, *, token=None, divergence=None) -> stats_lib.Stats:
     margin=jnp.asarray(ordered[..., 0] - ordered[..., 1], jnp.float32),
     entropy=jnp.asarray(-plogp.sum(-1), jnp.float32),
     divergence=jnp.asarray(divergence, jnp.float32),
+    top=jnp.asarray(ordered[..., :1], jnp.float32),
   )
 
 
@@ -77,18 +80,22 @@ def confident(confidence) -> stats_lib.Stats:
     margin=sure,
     entropy=1.0 - sure,
     divergence=jnp.zeros((0, *sure.shape)),
+    top=sure[..., None],
   )
 
 
 def block_of(inside, *, passes=0, begun=0, nfe=0) -> rules.Block:
   """Every row at the same pass of its block."""
-  inside = jnp.atleast_2d(jnp.asarray(inside, bool))
+  inside = np.atleast_2d(np.asarray(inside, bool))
 
   def row(value):
-    return jnp.broadcast_to(jnp.asarray(value, jnp.int32), inside.shape[:1])
+    return jnp.asarray(np.broadcast_to(value, inside.shape[:1]), jnp.int32)
 
   return rules.Block(
-    inside=inside, passes=row(passes), begun=row(begun), nfe=row(nfe)
+    inside=jnp.asarray(inside),
+    passes=row(passes),
+    begun=row(begun),
+    nfe=row(nfe),
   )
 
 
@@ -97,11 +104,26 @@ def keys(count: int, seed: int = 0):
 
 
 def act(rule, stats, masked, *, inside=None, seed=0, **where):
-  """One call of a rule; the whole answer is the block unless said."""
-  masked = jnp.atleast_2d(jnp.asarray(masked, bool))
-  inside = jnp.ones_like(masked) if inside is None else inside
-  block = block_of(inside, **where)
-  return np.asarray(rule(stats, masked, block, keys(len(masked), seed)))
+  """One call of a rule; the whole answer is the block unless said.
+
+  Answers are made longer by what is not eligible, so that calls share shapes,
+  and what is compiled for them.
+  """
+  masked = np.atleast_2d(np.asarray(masked, bool))
+  inside = np.ones_like(masked) if inside is None else np.asarray(inside)
+  length = masked.shape[1]
+  extra = next(w for w in (10, 32, length) if w >= length) - length
+
+  def wide(array, axis=-1):
+    widths = [(0, 0)] * array.ndim
+    widths[axis] = (0, extra)
+    return jnp.asarray(np.pad(np.asarray(array), widths))
+
+  top = wide(stats.top, -2)
+  stats = jax.tree.map(wide, stats).replace(top=top)
+  block = block_of(wide(inside), **where)
+  action = rule(stats, wide(masked), block, keys(len(masked), seed))
+  return np.asarray(action)[:, :length]
 
 
 def chosen_set(action) -> list[int]:
@@ -230,15 +252,13 @@ def layout(answer: int, block: int, mask_id: int, **kwargs):
   )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Bernoulli:
+class Bernoulli(rules.Reach, struct.PyTreeNode):
   """Writes each position with one probability; the lowest if none was drawn.
 
   The policy of section 12.6. All its logits are equal.
   """
 
   probability: float
-  passes = 0
 
   def __call__(self, stats, masked, block, key):
     del stats
@@ -250,12 +270,10 @@ class Bernoulli:
     return jnp.where(action.any(-1, keepdims=True), action, lowest)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class EqualSteps:
+class EqualSteps(rules.Reach, struct.PyTreeNode):
   """The reverse process in `steps` equal steps: 1 / (steps - i) each."""
 
-  steps: int
-  passes = 0
+  steps: float
 
   def __call__(self, stats, masked, block, key):
     del stats
@@ -265,25 +283,20 @@ class EqualSteps:
     return masked & block.inside & (draws < chance)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Order:
+class Order(rules.Reach, struct.PyTreeNode):
   """Position places[i] at pass i."""
 
-  places: tuple[int, ...]
-  passes = 0
+  places: Int[Array, ' L']
 
   def __call__(self, stats, masked, block, key):
     del stats, key
-    place = jnp.asarray(self.places)[block.passes]
+    place = self.places[block.passes]
     here = jnp.arange(masked.shape[-1]) == place[:, None]
     return masked & block.inside & here
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Nothing:
+class Nothing(rules.Reach, struct.PyTreeNode):
   """Never writes."""
-
-  passes = 0
 
   def __call__(self, stats, masked, block, key):
     del stats, block, key

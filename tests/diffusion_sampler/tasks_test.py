@@ -10,8 +10,8 @@ from absl.testing import absltest, parameterized
 from corpora.puzzles import addition, chain, sudoku
 from diffusion_sampler import tasks
 
-END, MASK = 5, 6  # of five symbols
 CHAIN = chain.Chain(symbols=5, answer=6, short=2)
+END, MASK = CHAIN.eos_id, CHAIN.mask_id
 
 
 def judge(puzzle, prompt, answers, target):

@@ -1,0 +1,25 @@
+r"""A masked-diffusion denoiser of four by four Sudoku.
+
+python -m launch.train --config=configs/diffusion_sampler/denoiser_sudoku.py \
+  --workdir=runs/denoiser_sudoku
+A few minutes on two CPU cores.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config(arg: str = '') -> ConfigDict:
+  common.check_arg(arg, ('smoke',))
+  smoke = arg == 'smoke'
+  c = common.diffusion(
+    puzzle='sudoku(fewest=4, most=12)',
+    vocab_size=6,
+    smoke=smoke,
+  )
+  c.experiment = 'diffusion_sampler.train_denoiser'
+  c.sampling.blocks = '0;4'
+  steps = 4 if smoke else 1000
+  c.run = common.run(steps=steps, eval_every=max(steps // 4, 2))
+  return c

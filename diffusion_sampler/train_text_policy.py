@@ -1,0 +1,373 @@
+"""GRPO on an unmasking policy, on a large model and questions in words.
+
+The paper's own setting (spec 4 to 8): LLaDA-8B on GSM8K and MATH. The round is
+that of `train_policy`; what differs is the denoiser, a checkpoint of others
+that is read onto the mesh, and the reward, which is computed from decoded text.
+`build(cfg)` reads configs/diffusion_sampler/llada_8b_gsm8k_pod.py.
+
+Shapes: B prompts a round, R rows, P prompt columns, L answer positions.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from corpora import pipeline
+from corpora import progress as progress_lib
+from diffusion_sampler import claims as claims_lib
+from diffusion_sampler import (
+  decode,
+  evaluate,
+  policy_rule,
+  rules,
+  text,
+  train_policy,
+)
+from diffusion_sampler import denoiser as denoiser_lib
+from engine import experiment as experiment_lib
+from engine import mesh as mesh_lib
+from engine import optim
+from lm import extend, families, hub, transformer, weights
+
+claims = claims_lib.claims
+COLUMNS = claims_lib.COLUMNS
+
+# Instead of a checkpoint: a denoiser that is drawn and knows nothing.
+RANDOM = 'random'
+
+
+class Settings(NamedTuple):
+  """The config, taken apart into checked dataclasses.
+
+  Attributes:
+    policy: what `train_policy` needs.
+    data: questions and the space for answers.
+    model: the denoiser's shape.
+    sampling: what is measured at the end.
+    denoiser: a checkpoint, as lm.hub takes it, or 'random'.
+    param_dtype: of the denoiser's parameters in memory; `model.dtype` is what
+      it computes in.
+    shifted: whether position i predicts token i + 1 (Dream).
+    block: of rollouts; 0: the whole answer.
+  """
+
+  policy: train_policy.Settings
+  data: text.DataConfig
+  model: transformer.TransformerConfig
+  sampling: evaluate.SamplingConfig
+  denoiser: str
+  param_dtype: str
+  shifted: bool
+  block: int
+
+
+def settings(cfg: Mapping[str, Any]) -> Settings:
+  """Raises ValueError where a field does not fit."""
+  s = Settings(
+    policy=train_policy.settings(cfg),
+    data=text.DataConfig(**cfg['data']),
+    model=transformer.TransformerConfig(**cfg['model']),
+    sampling=evaluate.SamplingConfig(**cfg['sampling']),
+    denoiser=cfg['denoiser'],
+    param_dtype=cfg['param_dtype'],
+    shifted=cfg['shifted'],
+    block=cfg['block'],
+  )
+  for name in ('mask_id', 'eos_id'):
+    if not 0 <= getattr(s.data, name) < s.model.vocab_size:
+      raise ValueError(
+        f'data.{name}={getattr(s.data, name)} must lie in the vocabulary of '
+        f'model.vocab_size={s.model.vocab_size}; change --config.data.{name}'
+      )
+  if s.param_dtype not in ('float32', 'bfloat16'):
+    raise ValueError(
+      f'param_dtype must be float32 or bfloat16, got {s.param_dtype!r}'
+    )
+  if s.model.fused:
+    raise ValueError(
+      'model.fused is not read into shards; set --config.model.fused=False'
+    )
+  if not s.denoiser:
+    raise ValueError(
+      f'denoiser must name a checkpoint, or be {RANDOM!r}; set '
+      '--config.denoiser'
+    )
+  return s
+
+
+def make_init(s: Settings, optimiser):
+  """key -> TrainState: float32 policy, the denoiser in `param_dtype`."""
+  whole = train_policy.make_init(s.policy, s.model, optimiser)
+
+  def init(key):
+    state = whole(key)
+    frozen = jax.tree.map(
+      lambda x: x.astype(s.param_dtype), state.params['denoiser']
+    )
+    return state.replace(params=state.params | {'denoiser': frozen})
+
+  return init
+
+
+def make_step(s: Settings, grade, optimiser):
+  """The round of `train_policy`, graded by `grade` on the host."""
+  world = train_policy.World(
+    denoiser=functools.partial(_denoiser, s),
+    layout=s.data.layout(s.block),
+    right=text.rewards(grade),
+  )
+  return train_policy.make_step(s.policy, world, optimiser)
+
+
+def _denoiser(s: Settings, params: Any) -> denoiser_lib.Denoiser:
+  return denoiser_lib.of_transformer(s.model, params, shifted=s.shifted)
+
+
+def _check_checkpoint(s: Settings, family: families.Family, found) -> None:
+  extend.check_shape(s.model, found, s.denoiser)
+  if found.vocab_size != s.model.vocab_size:
+    raise ValueError(
+      f'model.vocab_size must be {found.vocab_size}, as in the checkpoint '
+      f'{s.denoiser}, got {s.model.vocab_size}; change '
+      '--config.model.vocab_size'
+    )
+  if family.causal:
+    raise ValueError(
+      f'denoiser={s.denoiser} must be a masked-diffusion model, got a '
+      f'{family.name}; change --config.denoiser'
+    )
+  if s.shifted != (family.name == 'dream'):
+    raise ValueError(
+      f'shifted must be {not s.shifted} for a {family.name}, got {s.shifted}; '
+      'change --config.shifted'
+    )
+
+
+def load(s: Settings, params: Any, shardings: Any) -> Any:
+  """`params` with the checkpoint's denoiser, tensor by tensor onto the mesh.
+
+  Raises:
+    ValueError: another shape or another kind of model.
+    FileNotFoundError: no such checkpoint.
+  """
+  path = hub.resolve(s.denoiser)
+  _check_checkpoint(s, *weights.open_source(path).config())
+  frozen = weights.load(
+    path,
+    param_dtype=s.param_dtype,
+    shardings=shardings['denoiser'],
+    scan_layers=s.model.scan_layers,
+  ).params
+  return params | {'denoiser': frozen}
+
+
+# Evaluation, on the mesh of the run.
+
+
+@functools.lru_cache(maxsize=64)
+def _sampler(s: Settings, block: int):
+  """Compiled once a block length and kind of rule; every process gets all."""
+
+  def run(params, rule, batch, key):
+    return decode.sample(
+      _denoiser(s, params),
+      rule,
+      s.data.layout(block),
+      batch['prompt'],
+      jax.random.split(key, batch['prompt'].shape[0]),
+      prompt_present=batch['present'],
+      temperature=s.sampling.temperature,
+    )
+
+  return mesh_lib.replicated_jit(run)
+
+
+def _batches(arrays, size: int, *, shuffle: bool, seed: int):
+  """Training: for ever. Else one epoch, the last batch filled up."""
+  return pipeline.dataset(
+    arrays,
+    batch_size=size,
+    seed=seed,
+    shuffle=shuffle,
+    repeat=shuffle,
+    process_index=jax.process_index(),
+    process_count=jax.process_count(),
+  )
+
+
+def measure(
+  s: Settings,
+  params: Any,
+  rule: rules.Rule,
+  arrays: Mapping[str, np.ndarray],
+  grade: text.Grader,
+  key: jax.Array,
+  block: int,
+) -> dict[str, np.ndarray]:
+  """'correct', 'nfe', 'failed' [R]; 'order', 'answer' [R, L].
+
+  Raises:
+    ValueError: `sampling.batch` does not divide over the devices.
+  """
+  shape = mesh_lib.current().shape
+  devices = shape['data'] * shape['fsdp']
+  if s.sampling.batch % devices:
+    raise ValueError(
+      f'sampling.batch={s.sampling.batch} must divide over the {devices} '
+      'devices of the data and fsdp axes; change --config.sampling.batch'
+    )
+  run, parts = _sampler(s, block), []
+  batches = _batches(arrays, s.sampling.batch, shuffle=False, seed=0)
+  for i, batch in enumerate(batches):
+    batch = mesh_lib.device_batch(batch)
+    out = run(params, rule, batch, jax.random.fold_in(key, i))
+    parts.append(jax.device_get(out))
+  size = len(arrays['answer'])
+  found = {
+    name: np.concatenate([getattr(part, name) for part in parts])[:size]
+    for name in ('answer', 'nfe', 'order', 'failed')
+  }
+  return found | {'correct': grade(found['answer'], arrays['answer'])}
+
+
+def evaluate_samplers(
+  s: Settings,
+  params: Mapping[str, Any],
+  arrays: Mapping[str, np.ndarray],
+  grade: text.Grader,
+  key: jax.Array,
+) -> dict[str, Any]:
+  """All samplers at all block lengths, on questions of the test.
+
+  Returns:
+    what `evaluate.evaluate` does of puzzles, and 'texts' [n, frames], what
+    each sampler wrote first. A question has no level.
+  """
+  trained = policy_rule.PolicyRule(
+    params=params['policy'], config=s.policy.policy, action=s.policy.action
+  )
+  pairs = [(x, b) for b in s.sampling.blocks for x in s.sampling.samplers]
+  level = np.zeros(len(arrays['answer']), np.int32)
+  out, names, kept = {}, [], []
+  with progress_lib.Progress('sampling', len(pairs), unit='samplers') as bar:
+    for sampler, block in pairs:
+      rule = evaluate.parse(sampler, trained)
+      found = measure(s, params['denoiser'], rule, arrays, grade, key, block)
+      name = f'{sampler}@{block or s.data.answer}'
+      figures = evaluate.scalars(found, level, 0)
+      out |= {f'{name}/{k}': v for k, v in figures.items()}
+      names.append(name)
+      kept.append(found)
+      bar.update(1)
+  first = {k: out[f'{names[0]}/{k}'] for k in ('accuracy', 'nfe')}
+  few = slice(s.sampling.frames)
+  answers = np.stack([k['answer'][few] for k in kept])
+  texts = [[grade.text(answer) for answer in rows] for rows in answers.tolist()]
+  arrays_out = {
+    'names': np.array(names),
+    'level': level,
+    'prompts': arrays['prompt'][few],
+    'correct': np.stack([k['correct'] for k in kept]),
+    'passes': np.stack([k['nfe'] for k in kept]),
+    'order': np.stack([k['order'][few] for k in kept]),
+    'answers': answers,
+    'texts': np.array(texts),
+  }
+  return out | first | arrays_out
+
+
+# The experiment.
+
+
+def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
+  """Reads the questions, ties all together; `load` reads the checkpoint.
+
+  Raises:
+    ValueError: a field or a question that does not fit.
+    FileNotFoundError: no such questions, or no such checkpoint.
+  """
+  s = settings(cfg)
+  codec = text.codec(s.data)
+  if codec.vocab_size > s.model.vocab_size:
+    raise ValueError(
+      f'model.vocab_size={s.model.vocab_size} must be at least the '
+      f'{codec.vocab_size} of data.tokenizer={s.data.tokenizer}; change '
+      '--config.data.tokenizer'
+    )
+  arrays, graders = {}, {}
+  for split in ('train', 'test'):
+    questions = text.read(s.data, split)
+    arrays[split] = text.prompts(s.data, codec, questions)
+    graders[split] = text.Grader(
+      codec=codec, mask_id=s.data.mask_id, questions=questions
+    )
+  optimiser, _ = optim.make(
+    s.policy.optim, s.policy.steps * s.policy.grpo.iterations
+  )
+
+  def train_data():
+    batches = _batches(
+      arrays['train'], s.data.batch_size, shuffle=True, seed=s.policy.seed
+    )
+    options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
+    return batches.to_iter_dataset(options)
+
+  def test(state, key):
+    return evaluate_samplers(
+      s, state.params, arrays['test'], graders['test'], key
+    )
+
+  return experiment_lib.Experiment(
+    init=make_init(s, optimiser),
+    step=make_step(s, graders['train'], optimiser),
+    train_data=train_data,
+    final={'test': test},
+    load=None if s.denoiser == RANDOM else functools.partial(load, s),
+  )
+
+
+def _no_grade(answers, rows):
+  raise ValueError('a dry run grades nothing')
+
+
+def abstract(cfg: Mapping[str, Any]):
+  """Experiment and a batch of shapes, without questions or checkpoint."""
+  s = settings(cfg)
+  optimiser, _ = optim.make(
+    s.policy.optim, s.policy.steps * s.policy.grpo.iterations
+  )
+  shape = (s.data.batch_size, s.data.prompt)
+  batch = {
+    'prompt': jax.ShapeDtypeStruct(shape, jnp.int32),
+    'present': jax.ShapeDtypeStruct(shape, jnp.bool_),
+    'answer': jax.ShapeDtypeStruct(shape[:1], jnp.int32),
+  }
+  made = experiment_lib.Experiment(
+    init=make_init(s, optimiser),
+    step=make_step(s, _no_grade, optimiser),
+    train_data=None,
+  )
+  return made, batch
+
+
+def flops_per_step(cfg: Mapping[str, Any]) -> int:
+  """At most: matmul FLOPs of a round in which some row needs all L passes.
+
+  The denoiser's forward passes over whole sequences, attention both ways and
+  the unembedding of answer positions. A round ends with its slowest row, so
+  that fewer passes are proportionally fewer FLOPs. The policy, a 20,000th of
+  that for the paper's sizes, is left out.
+  """
+  s = settings(cfg)
+  m, length = s.model, s.data.prompt + s.data.answer
+  projections = 2 * (m.heads + m.kv_heads) * m.head_dim + 3 * m.mlp_width
+  layer = 2 * m.width * projections + 4 * length * m.heads * m.head_dim
+  head = 2 * s.data.answer * m.vocab_size * m.width
+  rows = s.data.batch_size * s.policy.grpo.size
+  passes = s.data.layout(s.block).most_passes
+  return rows * passes * (length * m.layers * layer + head)
