@@ -43,6 +43,7 @@ bench: $(VENV)/annotate.stamp $(VENV)/bench.stamp
 	$(python) -m benchmarks.logits --out=docs/results/logits.json
 	$(python) -m benchmarks.tokens --out=docs/results/tokens.json
 	$(python) -m benchmarks.decode --out=docs/results/decode.json
+	$(python) -m benchmarks.diffusion --out=docs/results/diffusion_speed.json
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache build socratic.egg-info
