@@ -117,7 +117,7 @@ def _threshold_over(runs, other: str) -> float:
   line = curve(found, 'threshold')
   gaps = [best_at(x, line) - y for x, y in curve(found, other)]
   gaps = [g for g in gaps if not np.isnan(g)]
-  return float(np.mean(gaps))
+  return float(np.mean(gaps)) if gaps else float('nan')
 
 
 def _threshold_loses(runs) -> float:
@@ -205,7 +205,7 @@ CLAIMS: dict[str, tuple[tuple[str, ...], Measure]] = {
   ),
   'r1_threshold_minus_top_k_semi': (
     ('heuristics',),
-    lambda r: _threshold_over(r, 'top_k'),
+    lambda r: _threshold_over(r, 'top_k confidence'),
   ),
   'r2_threshold_short_blocks_minus_full': (('heuristics',), _threshold_loses),
   'r3_policy_minus_threshold_semi_mean': (
@@ -287,7 +287,10 @@ CLAIMS: dict[str, tuple[tuple[str, ...], Measure]] = {
 
 
 def claims(summaries: Summaries) -> dict[str, list[float]]:
-  """[mean, lowest, highest] over seeds of every claim that can be made."""
+  """[mean, lowest, highest] over seeds of every claim that can be made.
+
+  One without anything to compare at equal passes is left out.
+  """
   out = {}
   for name, (needed, measure) in CLAIMS.items():
     if not all(any(v.startswith(n) for v in summaries) for n in needed):
@@ -296,6 +299,8 @@ def claims(summaries: Summaries) -> dict[str, list[float]]:
     values = [
       measure(dict(zip(summaries, seed, strict=True))) for seed in seeds
     ]
+    if np.isnan(values).any():
+      continue
     out[name] = [
       round(float(x), 6) for x in (np.mean(values), min(values), max(values))
     ]
