@@ -2,7 +2,7 @@
 
 An action is an array of places [B, L]: -1 where a position stays masked, else
 its place in the order of the draw (0 for all where order has no meaning).
-Section 6 of the spec.
+Section 6.
 
 Shapes: B sequences, L answer positions.
 """

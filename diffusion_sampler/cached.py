@@ -1,4 +1,4 @@
-"""Decoding with stale keys and values: Fast-dLLM's two caches (spec 3).
+"""Decoding with stale keys and values: Fast-dLLM's two caches (section 3).
 
 A row that enters a block is read whole, and the keys and values are kept.
 That pass is the first of the block. Later ones run again, of that row,

@@ -1,8 +1,8 @@
 """The answer being written: what is masked, where each row is, what is next.
 
-One transition serves decoding and training rollouts alike (spec 2.4, 4): rows
-go through their blocks from left to right, each at its own pace, and a token
-once written never changes.
+One transition serves decoding and training rollouts alike (sections 2.4, 4):
+rows go through their blocks from left to right, each at its own pace, and a
+token once written never changes.
 
 Shapes: B sequences, P prompt columns, L answer positions, T = P + L.
 """

@@ -1,6 +1,6 @@
 """What the comparison should show, row by row, from a sweep's summaries.
 
-Section 11.2 of the spec. A claim is a number with its range over seeds; the
+Section 11.2. A claim is a number with its range over seeds; the
 name says which sign or size would make it hold. Nothing here knows whether it
 ought to.
 

@@ -1,4 +1,4 @@
-"""Decoding: every rule in one compiled loop (spec 2.4).
+"""Decoding: every rule in one compiled loop (section 2.4).
 
 Rows go through their blocks and stop by themselves; what a row gets does not
 depend on the others. The loop ends when the last row is done.
@@ -14,7 +14,6 @@ from jaxtyping import Array, Bool, Int, Key
 from diffusion_sampler import canvas as canvas_lib
 from diffusion_sampler import denoiser as denoiser_lib
 from diffusion_sampler import rules
-from diffusion_sampler import stats as stats_lib
 
 
 class Decoded(struct.PyTreeNode):
@@ -75,12 +74,6 @@ def sample(
     prompt_present, start.tokens, layout.prompt
   )
   reach = rule.passes
-  hidden_of = jax.eval_shape(
-    lambda tokens: denoiser_lib.answer_hidden(
-      denoiser.hidden(tokens, present), layout, denoiser.shifted
-    ),
-    start.tokens,
-  )
 
   def unfinished(carry):
     return carry[0].active(layout).any()
@@ -88,16 +81,15 @@ def sample(
   def one_pass(carry):
     canvas, before, past = carry
     token_keys, rule_keys = denoiser_lib.pass_keys(keys, canvas.nfe)
-    hidden = denoiser.hidden(canvas.tokens, present)
-    hidden = denoiser_lib.answer_hidden(hidden, layout, denoiser.shifted)
-    stats = stats_lib.stats(
-      hidden,
-      denoiser.table,
-      layout.mask_id,
-      keys=token_keys,
-      temperature=temperature,
-      before=before,
+    stats, hidden = denoiser_lib.look(
+      denoiser,
+      canvas,
+      layout,
+      present,
+      token_keys,
+      temperature,
       tops=rule.tops,
+      before=before,
     )
     if reach:
       first_B1 = (canvas.nfe == 0)[:, None]
@@ -110,7 +102,13 @@ def sample(
 
   before = past = None
   if reach:
-    before = jnp.zeros(hidden_of.shape, hidden_of.dtype)
-    past = jnp.full((reach, *hidden_of.shape[:2]), jnp.inf)
+    _, hidden = jax.eval_shape(
+      lambda canvas: denoiser_lib.look(
+        denoiser, canvas, layout, present, keys, temperature
+      ),
+      start,
+    )
+    before = jnp.zeros(hidden.shape, hidden.dtype)
+    past = jnp.full((reach, *hidden.shape[:2]), jnp.inf)
   canvas, _, _ = jax.lax.while_loop(unfinished, one_pass, (start, before, past))
   return Decoded.of(canvas, layout)

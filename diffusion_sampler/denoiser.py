@@ -97,16 +97,24 @@ def look(
   present: Bool[Array, 'B T'],
   token_keys: Key[Array, ' B'],
   temperature: float,
+  *,
   tops: int = 1,
-) -> stats_lib.Stats:
-  """One full pass: what the denoiser thinks of every answer position."""
+  before: Float[Array, 'B L D'] | None = None,
+) -> tuple[stats_lib.Stats, Float[Array, 'B L D']]:
+  """One full pass: what the denoiser thinks of every answer position.
+
+  Also the hidden states behind it, which are `before` of the next pass where
+  divergences are asked for.
+  """
   hidden = denoiser.hidden(canvas.tokens, present)
   hidden = answer_hidden(hidden, layout, denoiser.shifted)
-  return stats_lib.stats(
+  stats = stats_lib.stats(
     hidden,
     denoiser.table,
     layout.mask_id,
     keys=token_keys,
     temperature=temperature,
+    before=before,
     tops=tops,
   )
+  return stats, hidden

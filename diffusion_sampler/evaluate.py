@@ -19,9 +19,35 @@ import numpy as np
 from corpora import progress as progress_lib
 from diffusion_sampler import decode, policy_rule, rules, setup, tasks
 from diffusion_sampler import denoiser as denoiser_lib
+from engine import options
 from lm import transformer
 
 POLICY = 'policy'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PolicyOptions:
+  """How a trained policy is sampled (section 6.3).
+
+  Attributes:
+    temperature, scale: see `actions.draw`.
+    fallback: 1 writes something at every pass, as at test time; 0 lets the
+      policy alone decide, as in training: a policy that has learned to keep
+      still shows there only.
+    blind: 'mask' or 'time' withholds that input.
+  """
+
+  temperature: float = 1.0
+  scale: float = 1.0
+  fallback: int = 1
+  blind: str = ''
+
+  def __post_init__(self):
+    if self.blind not in ('', 'mask', 'time'):
+      raise ValueError(
+        f'sampling.samplers: blind of {POLICY} must be mask or time, got '
+        f'{self.blind!r}'
+      )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,19 +95,16 @@ def parse(text: str, trained: policy_rule.PolicyRule | None) -> rules.Rule:
       f'sampling.samplers has {text!r}, which needs a trained policy; set '
       '--config.policy_run to the workdir of a finished policy run'
     )
-  inside = text[len(POLICY) :].strip('()').replace(' ', '')
-  options = dict(pair.split('=', 1) for pair in filter(None, inside.split(',')))
-  blind = options.pop('blind', None)
-  unknown = set(options) - {'temperature', 'scale'}
-  if unknown or blind not in (None, 'mask', 'time'):
-    raise ValueError(
-      f'{POLICY} has temperature, scale and blind=mask or blind=time, got '
-      f'{text!r}'
-    )
-  if blind:
-    config = dataclasses.replace(trained.config, **{f'see_{blind}': False})
-    trained = trained.replace(config=config)
-  return trained.replace(**{k: float(v) for k, v in options.items()})
+  how = options.parse(text, {POLICY: PolicyOptions}, 'sampling.samplers')
+  config = trained.config
+  if how.blind:
+    config = dataclasses.replace(config, **{f'see_{how.blind}': False})
+  return trained.replace(
+    config=config,
+    temperature=how.temperature,
+    scale=how.scale,
+    fallback=bool(how.fallback),
+  )
 
 
 @functools.lru_cache(maxsize=64)

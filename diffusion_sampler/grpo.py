@@ -1,6 +1,6 @@
 """GRPO for unmasking policies: rewards, advantages, the clipped loss.
 
-Section 7 of the spec: advantages are the reward less the mean of the group,
+Section 7: advantages are the reward less the mean of the group,
 not divided by its spread; a likelihood ratio for every pass of a rollout, the
 sum over positions inside it; no KL term, no entropy bonus, no value network.
 

@@ -1,7 +1,7 @@
 """The forward process: which tokens are hidden, and what each one weighs.
 
-Absorbing diffusion (spec 2.1, 2.2): at time t in [0, 1] every answer token is
-replaced by the mask with probability t, one t a sequence; at t = 1 all are.
+Absorbing diffusion (sections 2.1, 2.2): at time t in [0, 1] every answer token
+is replaced by the mask with probability t, one t a sequence; at t = 1 all are.
 Summed cross-entropy of the hidden tokens, each times its weight, is then an
 unbiased estimate of an upper bound on the negative log-likelihood (2.1). The
 prompt is never hidden.

@@ -1,4 +1,4 @@
-r"""Which text answers to mathematical questions are right (spec 4.1).
+r"""Which text answers to mathematical questions are right (section 4.1).
 
 GSM8K asks for a number, MATH for an expression in the last \boxed{}. Two
 expressions are the same where their canonical forms are: notation that says the

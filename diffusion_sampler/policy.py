@@ -1,6 +1,6 @@
 """The unmasking policy: a transformer of one block over confidences.
 
-Section 5 of the spec: it sees the top-1 confidence and the mask bit of every
+Section 5: it sees the top-1 confidence and the mask bit of every
 answer position and the share of passes spent, never the prompt, and gives one
 logit a position. 331,265 parameters at the sizes of the paper.
 

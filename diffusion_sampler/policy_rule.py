@@ -11,7 +11,7 @@ from diffusion_sampler import actions, policy, rules
 
 
 class PolicyRule(struct.PyTreeNode, rules.Reach):
-  """Unmasks what the policy draws (spec 6.1, 6.3).
+  """Unmasks what the policy draws (sections 6.1, 6.3).
 
   Attributes:
     params: of the network.

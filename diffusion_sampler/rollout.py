@@ -71,12 +71,16 @@ def rollout(
     keys: one a row; consumed.
     act: who decides; the policy itself, without fallback, by default.
     count_all: whether a decision is about all masked positions, not the
-      eligible ones alone (expert steering, spec 7.1).
+      eligible ones alone (expert steering, section 7.1).
     fallback: write the position of the largest logit where nothing was drawn.
       The likelihood stays that of the draw.
     prompt_present: false where a prompt is padding.
     temperature: of tokens; training uses 0.
+
+  Raises:
+    ValueError: a mask that is no token of the vocabulary.
   """
+  layout.check(denoiser.table.shape[0])
   net = policy.Policy(policy_config)
   start = canvas_lib.blank(prompts, layout)
   present = denoiser_lib.present_mask(
@@ -85,14 +89,14 @@ def rollout(
 
   def one_pass(canvas):
     token_keys, rule_keys = denoiser_lib.pass_keys(keys, canvas.nfe)
-    stats = denoiser_lib.look(
+    stats, _ = denoiser_lib.look(
       denoiser,
       canvas,
       layout,
       present,
       token_keys,
       temperature,
-      policy_config.confidences,
+      tops=policy_config.confidences,
     )
     masked, block = canvas.masked(layout), canvas.where(layout)
     eligible = masked & block.inside

@@ -4,7 +4,7 @@ Every rule is `rule(stats, masked, block, key) -> action`, a row at a time
 whatever else is in the batch. It chooses among the eligible positions, those
 masked and in the row's current block, takes at least one where there are any
 (schedules of Dream excepted, as there), and breaks ties by the lowest index.
-Section 3 of the spec says where each comes from.
+Section 3 says where each comes from.
 
 Shapes: B sequences, L answer positions, h earlier passes.
 """
@@ -18,6 +18,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from diffusion_sampler import stats as stats_lib
+from engine import options
 
 SCORES = ('confidence', 'margin', 'entropy')
 # The rank of what is not eligible: beyond any count.
@@ -358,29 +359,9 @@ def parse(text: str) -> Rule:
   """A rule from a config's 'name' or 'name(key=value, ...)'.
 
   Raises:
-    ValueError: no such rule, or it has no such key.
+    ValueError: no such rule, or a key or value that does not fit.
   """
-  name, _, rest = text.partition('(')
-  if name not in KINDS:
-    raise ValueError(f'rule must be one of {", ".join(KINDS)}, got {name!r}')
-  kind = KINDS[name]
-  kinds = {f.name: f.type for f in dataclasses.fields(kind)}
-  options = {}
-  for pair in filter(None, rest.rstrip(')').replace(' ', '').split(',')):
-    key, _, value = pair.partition('=')
-    if key not in kinds:
-      raise ValueError(
-        f'rule {name} has {", ".join(kinds) or "no keys"}, got {key!r}'
-      )
-    options[key] = kinds[key](value)
-  missing = [
-    f.name
-    for f in dataclasses.fields(kind)
-    if f.default is dataclasses.MISSING and f.name not in options
-  ]
-  if missing:
-    raise ValueError(f'rule {name} needs {", ".join(missing)}, got {text!r}')
-  return kind(**options)
+  return options.parse(text, KINDS, 'rule')
 
 
 # Numbers that may be traced: a sweep over them compiles once.

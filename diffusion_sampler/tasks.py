@@ -1,4 +1,4 @@
-"""Which answers to a puzzle are right (spec 4.1): r in {0, 1}.
+"""Which answers to a puzzle are right (section 4.1): r in {0, 1}.
 
 Traceable, so that a reward is computed where the answers are.
 

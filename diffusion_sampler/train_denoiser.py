@@ -1,4 +1,4 @@
-"""Masked-diffusion training as an experiment (spec 2.1, 2.2).
+"""Masked-diffusion training as an experiment (sections 2.1, 2.2).
 
 `build(cfg)` reads configs/diffusion_sampler/denoiser_*.py.
 

@@ -1,4 +1,4 @@
-"""GRPO on an unmasking policy as an experiment (spec 4 to 7).
+"""GRPO on an unmasking policy as an experiment (sections 4 to 7).
 
 A step is a round: roll out, reward, and as many updates as
 `grpo.iterations`. The denoiser is part of the state's parameters, frozen.

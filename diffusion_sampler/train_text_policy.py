@@ -1,7 +1,7 @@
 """GRPO on an unmasking policy, on a large model and questions in words.
 
-The paper's own setting (spec 4 to 8): LLaDA-8B on GSM8K and MATH. The round is
-that of `train_policy`; what differs is the denoiser, a checkpoint of others
+The paper's own setting (sections 4 to 8): LLaDA-8B on GSM8K and MATH. The round
+is that of `train_policy`; what differs is the denoiser, a checkpoint of others
 that is read onto the mesh, and the reward, which is computed from decoded text.
 `build(cfg)` reads configs/diffusion_sampler/llada_8b_gsm8k_pod.py.
 

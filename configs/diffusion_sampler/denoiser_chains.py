@@ -7,19 +7,14 @@ A few minutes on two CPU cores.
 
 from ml_collections import ConfigDict
 
-from configs import common
+from configs.diffusion_sampler import common
 
 
 def get_config(arg: str = '') -> ConfigDict:
-  common.check_arg(arg, ('smoke',))
-  smoke = arg == 'smoke'
-  c = common.diffusion(
+  return common.denoiser(
+    arg,
     puzzle='chains(symbols=12, chains=4, depth=6)',
     vocab_size=157,
-    smoke=smoke,
+    steps=1000,
+    block=4,
   )
-  c.experiment = 'diffusion_sampler.train_denoiser'
-  c.sampling.blocks = '0;4'
-  steps = 4 if smoke else 1000
-  c.run = common.run(steps=steps, eval_every=max(steps // 4, 2))
-  return c

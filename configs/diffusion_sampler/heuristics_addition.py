@@ -8,22 +8,14 @@ python -m launch.plot --workdir=runs/heuristics_addition
 
 from ml_collections import ConfigDict
 
-from configs import common
+from configs.diffusion_sampler import common
 
 
 def get_config(arg: str = '') -> ConfigDict:
-  common.check_arg(arg, ('smoke',))
-  smoke = arg == 'smoke'
-  c = common.diffusion(
+  return common.heuristics(
+    arg,
     puzzle='addition(digits=5)',
     vocab_size=11,
-    smoke=smoke,
+    blocks='2;0',
+    hard=3,
   )
-  c.experiment = 'diffusion_sampler.heuristics'
-  c.denoiser = ''
-  c.policy_run = ''
-  c.sampling.samplers = common.unmasking_rules(smoke)
-  c.sampling.blocks = '2;0'
-  c.sampling.hard = 3
-  c.run = common.run(steps=1, eval_every=0)
-  return c

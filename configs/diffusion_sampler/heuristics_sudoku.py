@@ -8,22 +8,14 @@ python -m launch.plot --workdir=runs/heuristics_sudoku
 
 from ml_collections import ConfigDict
 
-from configs import common
+from configs.diffusion_sampler import common
 
 
 def get_config(arg: str = '') -> ConfigDict:
-  common.check_arg(arg, ('smoke',))
-  smoke = arg == 'smoke'
-  c = common.diffusion(
+  return common.heuristics(
+    arg,
     puzzle='sudoku(fewest=4, most=12)',
     vocab_size=6,
-    smoke=smoke,
+    blocks='4;0',
+    hard=9,
   )
-  c.experiment = 'diffusion_sampler.heuristics'
-  c.denoiser = ''
-  c.policy_run = ''
-  c.sampling.samplers = common.unmasking_rules(smoke)
-  c.sampling.blocks = '4;0'
-  c.sampling.hard = 9
-  c.run = common.run(steps=1, eval_every=0)
-  return c

@@ -22,13 +22,14 @@ row of every round took one pass a token.
 
 from ml_collections import ConfigDict
 
-from configs import common
+from configs import common as parts
+from configs.diffusion_sampler import common
 
 MODEL = 'GSAI-ML/LLaDA-8B-Instruct'
 
 
 def get_config(arg: str = '') -> ConfigDict:
-  common.check_arg(arg, ('smoke', 'full'))
+  parts.check_arg(arg, ('smoke', 'full'))
   full = arg == 'full'
   c = ConfigDict()
   c.experiment = 'diffusion_sampler.train_text_policy'
@@ -81,8 +82,8 @@ def get_config(arg: str = '') -> ConfigDict:
   c.policy.update(width=128, mlp_width=512, time_features=128)
   c.grpo.update(experts='0.9' if full else '', expert_block=32)
   c.optim.update(peak_lr=3e-5, warmup_steps=100)
-  c.run = common.run(steps=936, eval_every=0, log_every=10, save_every=100)
-  c.mesh = common.mesh(fsdp=8)
+  c.run = parts.run(steps=936, eval_every=0, log_every=10, save_every=100)
+  c.mesh = parts.mesh(fsdp=8)
   if arg == 'smoke':
     _smoke(c)
   return c

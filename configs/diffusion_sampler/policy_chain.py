@@ -12,7 +12,8 @@ python -m launch.sweep --config=configs/diffusion_sampler/policy_chain.py \
 
 from ml_collections import ConfigDict
 
-from configs import common
+from configs import common as parts
+from configs.diffusion_sampler import common
 
 LONG = 'data.puzzle=chain(symbols=16,answer=32,short=8)'
 
@@ -28,9 +29,9 @@ BRIEF = (
 
 
 def get_config(arg: str = '') -> ConfigDict:
-  common.check_arg(arg, ('smoke', 'brief'))
+  parts.check_arg(arg, ('smoke', 'brief'))
   smoke = arg == 'smoke'
-  c = common.diffusion(
+  c = common.base(
     puzzle='chain(symbols=16, answer=16, short=8)',
     vocab_size=274,
     smoke=smoke,
@@ -40,11 +41,12 @@ def get_config(arg: str = '') -> ConfigDict:
   common.unmasking(c, prompts=2 if smoke else 16)
   c.grpo.expert_block = 2
   c.sampling.samplers = (
-    'policy;policy(temperature=0.5);policy(scale=0.5);policy(scale=2)'
+    'policy;policy(fallback=0);policy(temperature=0.5);'
+    'policy(scale=0.5);policy(scale=2)'
   )
   c.sampling.hard = 9
   rounds = {'smoke': 2, 'brief': 120}.get(arg, 200)
-  c.run = common.run(steps=rounds, eval_every=0)
+  c.run = parts.run(steps=rounds, eval_every=0)
   variants = _variants(smoke)
   if arg == 'brief':
     variants = tuple(v for v in variants if v[0] in BRIEF)
@@ -55,7 +57,7 @@ def get_config(arg: str = '') -> ConfigDict:
 
 
 def _variants(smoke: bool) -> tuple[tuple[str, str], ...]:
-  rules = common.unmasking_rules(smoke)
+  rules = common.rules(smoke)
   denoise = common.denoiser_variant(smoke)
   measure = 'experiment=diffusion_sampler.heuristics run.steps=1'
   here = 'denoiser={denoiser}'

@@ -9,10 +9,8 @@ A puzzle is named as in a config: 'chain', 'chain(symbols=12, answer=16)'.
 """
 
 import contextlib
-import dataclasses
 import hashlib
 import os
-import re
 import sys
 
 import filelock
@@ -20,6 +18,7 @@ import numpy as np
 
 from corpora import assets
 from corpora.puzzles import addition, chain, form, splits, sudoku
+from engine import options
 
 KINDS = {
   'chain': chain.Chain,
@@ -35,29 +34,7 @@ def parse(text: str) -> form.Puzzle:
   Raises:
     ValueError: no such puzzle, it has no such key, or a value does not fit.
   """
-  match = re.fullmatch(r'\s*(\w+)\s*(?:\((.*)\)\s*)?', text)
-  name, rest = match.groups() if match else (text, None)
-  if name not in KINDS:
-    raise ValueError(
-      f'data.puzzle must be one of {", ".join(KINDS)}, as name or '
-      f'name(key=value, ...), got {text!r}'
-    )
-  types = {f.name: f.type for f in dataclasses.fields(KINDS[name])}
-  options = {}
-  for pair in filter(None, (rest or '').replace(' ', '').split(',')):
-    key, _, value = pair.partition('=')
-    if key not in types:
-      raise ValueError(
-        f'data.puzzle: {name} has {", ".join(types)}, got {key!r}'
-      )
-    try:
-      options[key] = types[key](value)
-    except ValueError as error:
-      raise ValueError(
-        f'data.puzzle: {key} of {name} must be {types[key].__name__}, got '
-        f'{value!r}'
-      ) from error
-  return KINDS[name](**options)
+  return options.parse(text, KINDS, 'data.puzzle')
 
 
 def load(

@@ -1,6 +1,6 @@
 """Pointer chasing: f(x), f(f(x)), ... of a function that the prompt tells.
 
-What the spec calls chained arithmetic (diffusion_sampler.md, 11.1), with a
+The chained arithmetic of docs/papers/diffusion_sampler.md, section 11, with a
 table in place of an operation, so that a step is one look-up. An entry of the
 table is one token that says both symbol and value ('3 leads to 7'): a token
 that said the value alone would have to be found by its place, which rotary

@@ -1,4 +1,4 @@
-"""Sudoku on four by four cells, of which there are 288 (spec 11.1).
+"""Sudoku on four by four cells, of which there are 288 (section 11.1).
 
 Shapes: n examples, 16 cells row by row.
 """

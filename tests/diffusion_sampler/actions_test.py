@@ -1,4 +1,4 @@
-"""Distributions over sets against the figures of the spec (12.2, 12.3)."""
+"""Distributions over sets against known figures (section 12.2, 12.3)."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Losses and samplers where every probability is known (spec 12.6)."""
+"""Losses and samplers where every probability is known (section 12.6)."""
 
 import functools
 import itertools

@@ -1,4 +1,4 @@
-"""Rewards, advantages and the clipped loss against the spec (12.4, 12.5)."""
+"""Rewards, advantages, the clipped loss: figures of sections 12.4, 12.5."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The policy network against the figures of the spec (12.7)."""
+"""The policy network against known figures (section 12.7)."""
 
 import functools
 import math

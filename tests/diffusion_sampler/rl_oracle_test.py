@@ -1,4 +1,4 @@
-"""GRPO end to end where the best policy is known (spec 12.6).
+"""GRPO end to end where the best policy is known (section 12.6).
 
 Two tokens that agree with probability .8: a policy that unmasks both at once
 with probability s earns E[R](s) = .5 s^2 + .8 .5^alpha (1 - s^2), so that it
@@ -123,7 +123,7 @@ class OracleTest(parameterized.TestCase):
 
   @parameterized.parameters((0.3, True), (1.0, True), (0.0, False))
   def test_rewards_of_a_policy_that_is_not_trained(self, alpha, fallback):
-    # s = .5; without fallback, horizon 2, alpha = 0 the spec has .35625.
+    # s = .5; without fallback, horizon 2, alpha = 0, .35625.
     s = settings(alpha, fallback=fallback)
     state, _ = start(s)
     collect = jax.jit(

@@ -10,7 +10,7 @@ from absl.testing import absltest, parameterized
 from diffusion_sampler import rules
 from tests.diffusion_sampler import support
 
-# Section 12.1 of the spec.
+# Section 12.1.
 SIX = [
   [0.97, 0.02, 0.01],
   [0.50, 0.49, 0.01],
@@ -264,11 +264,11 @@ class ConfigTest(support.SamplerTestCase):
     self.assertEqual(rules.parse(text), want)
 
   @parameterized.parameters(
-    ('best', "rule must be one of random, top_k, .*, got 'best'"),
+    ('best', "rule must be one of random, top_k, .* got 'best'"),
     ('', "got ''"),
-    ('top_k(size=3)', "rule top_k has count, by, got 'size'"),
-    ('top_k(passes=3)', "rule top_k has count, by, got 'passes'"),
-    ('threshold(0.9)', "rule threshold has threshold, got '0.9'"),
+    ('top_k(size=3)', "rule: top_k has count, by, got 'size'"),
+    ('top_k(passes=3)', "rule: top_k has count, by, got 'passes'"),
+    ('threshold(0.9)', "rule: threshold has threshold, got '0.9'"),
     ('top_k(count=0)', 'rule.count must be at least 1, got 0'),
     ('random(count=0)', 'rule.count must be at least 1, got 0'),
     ('left_to_right(count=0)', 'rule.count must be at least 1, got 0'),

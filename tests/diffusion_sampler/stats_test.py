@@ -10,7 +10,7 @@ from absl.testing import absltest, parameterized
 from diffusion_sampler import stats
 from tests.diffusion_sampler import support
 
-# Section 12.1 of the spec; the last word is the mask.
+# Section 12.1; the last word is the mask.
 SIX = [
   [0.97, 0.02, 0.01],
   [0.50, 0.49, 0.01],

@@ -198,7 +198,7 @@ class Joint:
 
 
 def agreeing_pair() -> Joint:
-  """Section 12.6 of the spec: two bits that agree with probability .8."""
+  """Section 12.6: two bits that agree with probability .8."""
   return Joint([[0.4, 0.1], [0.1, 0.4]])
 
 
