@@ -31,6 +31,9 @@ COLUMNS = (
 # Reads the order off the task: an upper bound to compare with, not a rule that
 # the comparison is against.
 ORACLES = ('left_to_right',)
+# A policy without its fallback. One that fell silent in training does nothing
+# here, while with the fallback it only looks slow.
+ALONE = 'policy(fallback=0)'
 
 _KEY = re.compile(r'(?P<sampler>.+)@(?P<block>\d+)/accuracy$')
 
@@ -197,8 +200,23 @@ def _transfer(runs, name: str) -> float:
 
 Measure = Callable[[Mapping[str, Summary]], float]
 
+
+def _still_draws(runs) -> float:
+  """The worst accuracy of a policy left to itself, as it was trained."""
+  return min(
+    points(run, block)[ALONE][1]
+    for run in runs.values()
+    for block in blocks(run)
+    if ALONE in points(run, block)
+  )
+
+
 # Name -> (variants it needs, as prefixes; the number of one seed).
 CLAIMS: dict[str, tuple[tuple[str, ...], Measure]] = {
+  'r0_accuracy_of_the_worst_policy_without_fallback': (
+    ('policy_a=',),
+    _still_draws,
+  ),
   'r1_threshold_minus_random_semi': (
     ('heuristics',),
     lambda r: _threshold_over(r, 'random'),

@@ -9,16 +9,18 @@ Shapes: B sequences, L answer positions, R records.
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from corpora import pipeline
 from corpora import progress as progress_lib
 from diffusion_sampler import decode, policy_rule, rules, setup, tasks
 from diffusion_sampler import denoiser as denoiser_lib
+from engine import mesh as mesh_lib
 from engine import options
 from lm import transformer
 
@@ -109,26 +111,68 @@ def parse(text: str, trained: policy_rule.PolicyRule | None) -> rules.Rule:
 
 @functools.lru_cache(maxsize=64)
 def _sampler(model, layout, temperature):
-  """Compiled once a block length and kind of rule."""
+  """Compiled once a block length and kind of rule; every process gets all."""
 
-  @jax.jit
-  def run(params, rule, prompts, keys):
-    denoiser = denoiser_lib.of_transformer(model, params)
+  def run(params, rule, batch, key):
     return decode.sample(
-      denoiser, rule, layout, prompts, keys, temperature=temperature
+      denoiser_lib.of_transformer(model, params),
+      rule,
+      layout,
+      batch['prompt'],
+      jax.random.split(key, batch['prompt'].shape[0]),
+      temperature=temperature,
     )
 
-  return run
+  return mesh_lib.replicated_jit(run)
 
 
-def _batches(arrays, size: int) -> Iterator[tuple[dict, int]]:
-  """Batches of one shape; the last is filled up with its first record."""
-  total = len(arrays['level'])
-  for begin in range(0, total, size):
-    index = np.arange(begin, begin + size)
-    count = min(size, total - begin)
-    index = np.where(index < total, index, begin)
-    yield {name: array[index] for name, array in arrays.items()}, count
+def answers(
+  run: Callable[..., decode.Decoded],
+  params: Any,
+  rule: rules.Rule,
+  arrays: Mapping[str, np.ndarray],
+  key: jax.Array,
+  size: int,
+) -> dict[str, np.ndarray]:
+  """'answer', 'order' [R, L]; 'nfe', 'failed' [R]; on the mesh of the run.
+
+  Args:
+    run: (params, rule, batch, key) -> Decoded, compiled.
+    params: of the denoiser, on the mesh.
+    rule: a sampler.
+    arrays: [R, ...] by name, what `run` takes of a batch.
+    key: a batch's is folded in.
+    size: rows a batch.
+
+  Raises:
+    ValueError: `size` does not divide over the devices.
+  """
+  shape = mesh_lib.current().shape
+  devices = shape['data'] * shape['fsdp']
+  if size % devices:
+    raise ValueError(
+      f'sampling.batch={size} must divide over the {devices} devices of the '
+      'data and fsdp axes; change --config.sampling.batch'
+    )
+  batches = pipeline.dataset(
+    arrays,
+    batch_size=size,
+    seed=0,
+    shuffle=False,
+    repeat=False,
+    process_index=jax.process_index(),
+    process_count=jax.process_count(),
+  )
+  parts = []
+  for i, batch in enumerate(batches):
+    batch = mesh_lib.device_batch(batch)
+    out = run(params, rule, batch, jax.random.fold_in(key, i))
+    parts.append(jax.device_get(out))
+  total = len(next(iter(arrays.values())))
+  return {
+    name: np.concatenate([getattr(part, name) for part in parts])[:total]
+    for name in ('answer', 'nfe', 'order', 'failed')
+  }
 
 
 def _towards_right(order: np.ndarray) -> np.ndarray:
@@ -139,40 +183,6 @@ def _towards_right(order: np.ndarray) -> np.ndarray:
     if len(at) > 1 and np.ptp(row[at]):
       out[i] = np.corrcoef(at, row[at])[0, 1]
   return out
-
-
-def measure(
-  task: setup.Task,
-  model: transformer.TransformerConfig,
-  params: Any,
-  rule: rules.Rule,
-  arrays: Mapping[str, np.ndarray],
-  key: jax.Array,
-  *,
-  block: int,
-  config: SamplingConfig,
-) -> dict[str, np.ndarray]:
-  """'correct', 'nfe' [R]; 'order', 'answer' [R, L]; 'failed' [R]."""
-  run = _sampler(model, task.layout(block), config.temperature)
-  parts = []
-  for i, (batch, count) in enumerate(_batches(arrays, config.batch)):
-    keys = jax.random.split(jax.random.fold_in(key, i), config.batch)
-    out = run(params, rule, jnp.asarray(batch['prompt']), keys)
-    right = tasks.correct(
-      task.puzzle,
-      jnp.asarray(batch['prompt']),
-      out.answer,
-      jnp.asarray(batch['answer']),
-    )
-    part = dict(
-      correct=right,
-      nfe=out.nfe,
-      order=out.order,
-      answer=out.answer,
-      failed=out.failed,
-    )
-    parts.append({k: np.asarray(v)[:count] for k, v in part.items()})
-  return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
 
 
 def scalars(
@@ -192,6 +202,52 @@ def scalars(
   return {name: float(value) for name, value in out.items()}
 
 
+def compare(
+  config: SamplingConfig,
+  length: int,
+  measure: Callable[[rules.Rule, int], Mapping[str, np.ndarray]],
+  level: np.ndarray,
+  *,
+  trained: policy_rule.PolicyRule | None = None,
+) -> dict[str, Any]:
+  """All samplers at all block lengths.
+
+  Args:
+    config: which.
+    length: L, the block of full diffusion.
+    measure: (rule, block) -> what `answers` gives, with 'correct' [R].
+    level: of the records [R].
+    trained: the policy, where there is one.
+
+  Returns:
+    '<sampler>@<block>/<figure>' scalars; 'accuracy' and 'nfe' of the first
+    sampler at the first block length; and arrays for launch.plot: 'names',
+    'level', and 'correct', 'passes' [n, R], 'order', 'answers' [n, frames, L].
+  """
+  out, names, kept = {}, [], []
+  pairs = [(s, b) for b in config.blocks for s in config.samplers]
+  with progress_lib.Progress('sampling', len(pairs), unit='samplers') as bar:
+    for sampler, block in pairs:
+      found = measure(parse(sampler, trained), block)
+      name = f'{sampler}@{block or length}'
+      figures = scalars(found, level, config.hard)
+      out |= {f'{name}/{k}': v for k, v in figures.items()}
+      names.append(name)
+      kept.append(found)
+      bar.update(1)
+  frames = slice(config.frames)
+  first = {k: out[f'{names[0]}/{k}'] for k in ('accuracy', 'nfe')}
+  arrays = {
+    'names': np.array(names),
+    'level': level,
+    'correct': np.stack([k['correct'] for k in kept]),
+    'passes': np.stack([k['nfe'] for k in kept]),
+    'order': np.stack([k['order'][frames] for k in kept]),
+    'answers': np.stack([k['answer'][frames] for k in kept]),
+  }
+  return out | first | arrays
+
+
 def evaluate(
   task: setup.Task,
   model: transformer.TransformerConfig,
@@ -201,43 +257,25 @@ def evaluate(
   *,
   trained: policy_rule.PolicyRule | None = None,
 ) -> dict[str, Any]:
-  """All samplers at all block lengths.
+  """`compare` on the test split of a puzzle; also 'prompts' and 'targets'."""
+  test = task.split('test')
+  count = task.config.test_records or len(test['level'])
+  test = {name: array[:count] for name, array in test.items()}
 
-  Returns:
-    '<sampler>@<block>/<figure>' scalars; 'accuracy' and 'nfe' of the first
-    sampler at the first block length; and arrays for launch.plot: 'names', and
-    'correct', 'passes' [n, R], 'order', 'answers' [n, frames, L] of them.
-  """
-  arrays = task.split('test')
-  count = task.config.test_records or len(arrays['level'])
-  arrays = {name: array[:count] for name, array in arrays.items()}
-  out, names, kept = {}, [], []
-  pairs = [(s, b) for b in config.blocks for s in config.samplers]
-  with progress_lib.Progress('sampling', len(pairs), unit='samplers') as bar:
-    for sampler, block in pairs:
-      rule = parse(sampler, trained)
-      found = measure(
-        task, model, params, rule, arrays, key, block=block, config=config
-      )
-      name = f'{sampler}@{block or task.puzzle.answer}'
-      figures = scalars(found, arrays['level'], config.hard)
-      out |= {f'{name}/{k}': v for k, v in figures.items()}
-      names.append(name)
-      kept.append(found)
-      bar.update(1)
+  def measure(rule, block):
+    run = _sampler(model, task.layout(block), config.temperature)
+    prompts = {'prompt': test['prompt']}
+    found = answers(run, params, rule, prompts, key, config.batch)
+    right = tasks.correct(
+      task.puzzle,
+      *map(jnp.asarray, (test['prompt'], found['answer'], test['answer'])),
+    )
+    return found | {'correct': np.asarray(right)}
+
+  length = task.puzzle.answer
+  made = compare(config, length, measure, test['level'], trained=trained)
   frames = slice(config.frames)
-  first = {k: out[f'{names[0]}/{k}'] for k in ('accuracy', 'nfe')}
-  return (
-    out
-    | first
-    | {
-      'names': np.array(names),
-      'level': arrays['level'],
-      'prompts': arrays['prompt'][frames],
-      'targets': arrays['answer'][frames],
-      'correct': np.stack([k['correct'] for k in kept]),
-      'passes': np.stack([k['nfe'] for k in kept]),
-      'order': np.stack([k['order'][frames] for k in kept]),
-      'answers': np.stack([k['answer'][frames] for k in kept]),
-    }
-  )
+  return made | {
+    'prompts': test['prompt'][frames],
+    'targets': test['answer'][frames],
+  }

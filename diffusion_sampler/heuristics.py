@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from diffusion_sampler import claims as claims_lib
 from diffusion_sampler import evaluate, setup, train_policy
 from engine import experiment as experiment_lib
+from engine import mesh as mesh_lib
 
 claims = claims_lib.claims
 COLUMNS = claims_lib.COLUMNS
@@ -44,9 +45,8 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
 
   def test(state, key):
     del state
-    return evaluate.evaluate(
-      task, model, frozen, sampling, key, trained=trained
-    )
+    params, policy = mesh_lib.replicated((frozen, trained))
+    return evaluate.evaluate(task, model, params, sampling, key, trained=policy)
 
   return experiment_lib.Experiment(
     init=init, step=None, train_data=None, final={'test': test}

@@ -5,30 +5,18 @@
 written; `animation`, the same a pass at a time. `training`: reward, accuracy
 and passes by round.
 
-Families. A rule's is its name and what it scores by, whatever its other
-options: 'threshold', 'top_k margin'. A policy's is the name of its variant
-before '_a=', and what follows is its alpha: 'policy b4_a=0.5' belongs to
-'policy b4'; a name without '_a=' is a family by itself. Options that a policy
-is sampled with make a curve of their own, in its family's colour. A world is a
-denoiser and a puzzle: only what was measured in one world shares a panel.
-
-Shapes: S seeds, n rounds.
+What families and worlds are, `curves` says.
 """
 
-import collections
-import json
 import pathlib
-import re
-import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import lines, patheffects, ticker
 
-from corpora import puzzles
-from diffusion_sampler import claims, strips
+from diffusion_sampler import curves, strips
 from engine import plots as plots_lib
 
 _BLACK, _ORANGE, _BLUE, _GREEN, _PINK, _SKY, _RED, _ = plots_lib.COLOURS
@@ -43,131 +31,6 @@ _OTHERS = (_ORANGE, _PINK, _SKY, '#8C8C8C')
 _MARKERS = 'osD^vPX'
 _DASHES = ('-', '--', ':', '-.')
 _OPTIONS = '<>hd*p8'
-
-
-class Run(NamedTuple):
-  """A variant: its folder and summary at each seed."""
-
-  variant: str
-  folders: list[pathlib.Path]
-  summaries: list[dict[str, Any]]
-  puzzle: Any
-  world: tuple[str, str]
-
-
-class Point(NamedTuple):
-  """Mean, lowest and highest over seeds; `note` is a policy's alpha."""
-
-  passes: tuple[float, float, float]
-  value: tuple[float, float, float]
-  note: str
-
-
-class Curve(NamedTuple):
-  """Points of a family by passes; `options` are a policy's at sampling."""
-
-  family: str
-  options: str
-  points: list[Point]
-
-
-class Panel(NamedTuple):
-  title: str
-  curves: list[Curve]
-
-
-def gather(workdir: pathlib.Path) -> list[Run]:
-  """What was run, the world with most variants first.
-
-  Raises:
-    FileNotFoundError: no finished run or sweep, or none that sampled.
-  """
-  out = []
-  alone = not (workdir / 'sweep.json').exists()
-  for name, folders in plots_lib.runs(workdir).items():
-    config = json.loads((folders[0] / 'config.json').read_text())
-    puzzle, seed = config['data']['puzzle'], config['run']['seed']
-    denoiser = pathlib.Path(config.get('denoiser') or folders[0]).name
-    run = Run(
-      variant='policy' if alone else name,
-      folders=folders,
-      summaries=[json.loads((f / 'summary.json').read_text()) for f in folders],
-      puzzle=puzzles.parse(puzzle),
-      world=(f'denoiser: {denoiser.removesuffix(f"-{seed}")}', puzzle),
-    )
-    if any(key.endswith('/accuracy') for key in run.summaries[0]):
-      out.append(run)
-  if not out:
-    raise FileNotFoundError(
-      f'{workdir} must hold runs that measured samplers, but no summary.json '
-      "there has a figure '<sampler>@<block>/accuracy'; set "
-      '--config.sampling.samplers'
-    )
-  sizes = collections.Counter(run.world for run in out)
-  return sorted(out, key=lambda run: -sizes[run.world])
-
-
-def alpha_of(variant: str) -> tuple[str, str]:
-  """'steered_a=1' is ('steered', '1'); '' where a name tells no alpha."""
-  family, _, alpha = variant.rpartition('_a=')
-  return (family, alpha) if family else (variant, '')
-
-
-def _place(variant: str, sampler: str) -> tuple[str, str, str]:
-  """Family, options and note of what a variant measured."""
-  family = claims.family(sampler)
-  if family != 'policy':
-    # Its default, spelled out beside those that spell it.
-    return ('top_k confidence' if family == 'top_k' else family), '', ''
-  family, alpha = alpha_of(variant)
-  return family, sampler.partition('(')[2].rstrip(')'), alpha
-
-
-def _spread(values) -> tuple[float, float, float]:
-  return float(np.mean(values)), float(min(values)), float(max(values))
-
-
-def panels(runs: Sequence[Run], figure: str = 'accuracy') -> list[Panel]:
-  """Curves by block length in every world; empty without such a figure.
-
-  What several variants of a world measured, a threshold on the same denoiser,
-  is taken from the first of them.
-  """
-  found: dict[tuple, dict] = {}
-  whole = {run.world: run.puzzle.answer for run in runs}
-  for run in runs:
-    for key in run.summaries[0]:
-      match = re.fullmatch(rf'((.+)@(\d+))/{figure}', key)
-      if not match:
-        continue
-      passes, value = (
-        [summary[f'{match[1]}/{which}'] for summary in run.summaries]
-        for which in ('nfe', figure)
-      )
-      if np.isnan(value).any():  # no such record
-        continue
-      family, options, note = _place(run.variant, match[2])
-      curve = found.setdefault((run.world, int(match[3])), {})
-      curve = curve.setdefault((family, options), {})
-      owner = run.variant if claims.family(match[2]) == 'policy' else ''
-      point = Point(_spread(passes), _spread(value), note)
-      curve.setdefault((owner, match[2]), point)
-  worlds = list(whole)
-  out = []
-  for world, block in sorted(found, key=lambda k: (worlds.index(k[0]), k[1])):
-    title = f'blocks of {block}'
-    if block >= whole[world]:
-      title = 'full diffusion (block = whole answer)'
-    own = [part for part in world if any(part not in w for w in worlds)]
-    title = '\n'.join([title, *textwrap.wrap(', '.join(own), 50)])
-    curves = [
-      Curve(family, options, sorted(points.values()))
-      for (family, options), points in found[world, block].items()
-    ]
-    out.append(Panel(title, curves))
-  # One point alone compares nothing.
-  telling = [p for p in out if sum(len(c.points) for c in p.curves) > 1]
-  return telling or out
 
 
 def _word(family: str) -> str:
@@ -195,7 +58,7 @@ def styles(families: Sequence[str]) -> dict[str, dict[str, Any]]:
   return out
 
 
-def _draw_curve(axes, curve: Curve, style: Mapping[str, Any]) -> None:
+def _draw_curve(axes, curve: curves.Curve, style: Mapping[str, Any]) -> None:
   x, y = (
     np.array([getattr(point, which) for point in curve.points]).T
     for which in ('passes', 'value')
@@ -230,11 +93,11 @@ def _draw_curve(axes, curve: Curve, style: Mapping[str, Any]) -> None:
     )
 
 
-def pareto(made: Sequence[Panel], what: str = 'share right'):
+def pareto(made: Sequence[curves.Panel], what: str = 'share right'):
   """Figure of `panels`."""
-  curves = [curve for panel in made for curve in panel.curves]
-  looks = styles([curve.family for curve in curves])
-  options = dict.fromkeys(curve.options for curve in curves if curve.options)
+  drawn = [curve for panel in made for curve in panel.curves]
+  looks = styles([curve.family for curve in drawn])
+  options = dict.fromkeys(curve.options for curve in drawn if curve.options)
   opens = {
     name: dict(marker=_OPTIONS[i % len(_OPTIONS)], mfc='white', lw=0.8, ms=5)
     for i, name in enumerate(options)
@@ -270,7 +133,7 @@ def pareto(made: Sequence[Panel], what: str = 'share right'):
     plots_lib.style(axes)
   for axes in grid[:, 0]:
     axes.set_ylabel(what)
-  noted = any(point.note for curve in curves for point in curve.points)
+  noted = any(point.note for curve in drawn for point in curve.points)
   figure.legend(
     handles=handles,
     fontsize=8,
@@ -282,41 +145,13 @@ def pareto(made: Sequence[Panel], what: str = 'share right'):
   return figure
 
 
-class Learning(NamedTuple):
-  """A metric of a policy by round, [S, n]."""
-
-  rounds: np.ndarray
-  values: np.ndarray
-
-
-TRAINED = {'reward': 'reward', 'accuracy': 'share right', 'nfe': 'passes (NFE)'}
-
-
-def learning(runs: Sequence[Run]) -> dict[str, dict[str, Learning]]:
-  """{variant: {metric: by round}} of the policies."""
-  out: dict[str, dict[str, Learning]] = {}
-  for run in runs:
-    for name in TRAINED:
-      seeds = [
-        dict(zip(*plots_lib.history(folder, f'train/{name}'), strict=True))
-        for folder in run.folders
-        if (folder / 'metrics.jsonl').exists()
-      ]
-      rounds = sorted(set.intersection(*map(set, seeds))) if seeds else []
-      if rounds:
-        values = np.array([[seed[r] for r in rounds] for seed in seeds])
-        made = Learning(np.array(rounds), values)
-        out.setdefault(run.variant, {})[name] = made
-  return {v: found for v, found in out.items() if 'reward' in found}
-
-
 def _rows(variants: Sequence[str]) -> dict[str, list[str]]:
   """Variants by family; those alone in theirs share the last row."""
   families: dict[str, list[str]] = {}
   for variant in variants:
-    families.setdefault(alpha_of(variant)[0], []).append(variant)
+    families.setdefault(curves.alpha_of(variant)[0], []).append(variant)
   rows = {
-    family: sorted(members, key=lambda v: float(alpha_of(v)[1] or 0))
+    family: sorted(members, key=lambda v: float(curves.alpha_of(v)[1] or 0))
     for family, members in families.items()
     if len(members) > 1
   }
@@ -324,26 +159,26 @@ def _rows(variants: Sequence[str]) -> dict[str, list[str]]:
   return rows | ({'': alone} if alone else {})
 
 
-def training(made: Mapping[str, Mapping[str, Learning]]):
+def training(made: Mapping[str, Mapping[str, curves.Learning]]):
   """Figure of `learning`: a row a family, a shade an alpha."""
   rows = _rows(list(made))
   figure, grid = plt.subplots(
     len(rows),
-    len(TRAINED),
+    len(curves.TRAINED),
     figsize=(10, 2.3 * len(rows) + 0.6),
     squeeze=False,
     sharex=True,
     layout='constrained',
   )
   for line, (family, variants) in zip(grid, rows.items(), strict=True):
-    looks = styles([alpha_of(variant)[0] for variant in variants])
+    looks = styles([curves.alpha_of(variant)[0] for variant in variants])
     shades = plt.get_cmap('viridis')(np.linspace(0, 0.85, len(variants)))
-    for axes, name in zip(line, TRAINED, strict=True):
+    for axes, name in zip(line, curves.TRAINED, strict=True):
       for variant, shade in zip(variants, shades, strict=True):
         if name not in made[variant]:
           continue
         rounds, values = made[variant][name]
-        own, alpha = alpha_of(variant)
+        own, alpha = curves.alpha_of(variant)
         colour = shade if family else looks[own]['color']
         dashes = '-' if family else looks[own]['ls']
         label = f'alpha {alpha}' if family and alpha else variant
@@ -360,7 +195,7 @@ def training(made: Mapping[str, Mapping[str, Learning]]):
     line[-1].legend(
       frameon=False, loc='center left', bbox_to_anchor=(1.0, 0.5), fontsize=8
     )
-  for axes, title in zip(grid[0], TRAINED.values(), strict=True):
+  for axes, title in zip(grid[0], curves.TRAINED.values(), strict=True):
     axes.set_title(title, size=10)
   for axes in grid[-1]:
     axes.set_xlabel('round')
@@ -369,13 +204,13 @@ def training(made: Mapping[str, Mapping[str, Learning]]):
 
 def draw(workdir: pathlib.Path) -> list[pathlib.Path]:
   """All figures of a run or sweep; returns their paths."""
-  runs = gather(workdir)
+  runs = curves.gather(workdir)
   folder = workdir / 'figures'
-  made = {'pareto': pareto(panels(runs))}
-  hard = panels(runs, 'hard')
+  made = {'pareto': pareto(curves.panels(runs))}
+  hard = curves.panels(runs, 'hard')
   if hard:
     made['hard'] = pareto(hard, 'share right of the hard records')
-  learnt = learning(runs)
+  learnt = curves.learning(runs)
   if learnt:
     made['training'] = training(learnt)
   written = strips.gather(runs)
@@ -392,4 +227,4 @@ def draw(workdir: pathlib.Path) -> list[pathlib.Path]:
 
 def show(workdir: pathlib.Path, *, colour: bool) -> str:
   """What to print in a terminal after the figures."""
-  return strips.text(strips.gather(gather(workdir)), colour=colour)
+  return strips.text(strips.gather(curves.gather(workdir)), colour=colour)

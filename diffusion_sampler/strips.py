@@ -71,12 +71,13 @@ def _strips(run) -> list[tuple[int, str, Strip]]:
     return []
   with np.load(path) as file:
     made = dict(file)
-  count = len(made['targets'])
+  # Questions in words have no one answer to compare with.
+  count = len(made.get('targets', ()))
   if not count:
     return []
 
   def spelled(tokens):
-    return np.where(tokens == run.puzzle.eos_id, END, tokens.astype(str))
+    return np.where(tokens == run.eos_id, END, tokens.astype(str))
 
   # Nothing behind the first end of the target counts.
   target = spelled(made['targets'])
@@ -106,7 +107,7 @@ def gather(runs: Sequence[Any]) -> list[Strip]:
   """Up to four samplers that differ in kind; empty where no order was kept.
 
   Args:
-    runs: as `plots.gather` returns: of the first world, and in it of the
+    runs: as `curves.gather` returns: of the first world, and in it of the
       longest blocks, where an order is freest.
   """
   found = [

@@ -18,7 +18,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from corpora import pipeline
-from corpora import progress as progress_lib
 from diffusion_sampler import claims as claims_lib
 from diffusion_sampler import (
   decode,
@@ -187,19 +186,6 @@ def _sampler(s: Settings, block: int):
   return mesh_lib.replicated_jit(run)
 
 
-def _batches(arrays, size: int, *, shuffle: bool, seed: int):
-  """Training: for ever. Else one epoch, the last batch filled up."""
-  return pipeline.dataset(
-    arrays,
-    batch_size=size,
-    seed=seed,
-    shuffle=shuffle,
-    repeat=shuffle,
-    process_index=jax.process_index(),
-    process_count=jax.process_count(),
-  )
-
-
 def measure(
   s: Settings,
   params: Any,
@@ -209,29 +195,9 @@ def measure(
   key: jax.Array,
   block: int,
 ) -> dict[str, np.ndarray]:
-  """'correct', 'nfe', 'failed' [R]; 'order', 'answer' [R, L].
-
-  Raises:
-    ValueError: `sampling.batch` does not divide over the devices.
-  """
-  shape = mesh_lib.current().shape
-  devices = shape['data'] * shape['fsdp']
-  if s.sampling.batch % devices:
-    raise ValueError(
-      f'sampling.batch={s.sampling.batch} must divide over the {devices} '
-      'devices of the data and fsdp axes; change --config.sampling.batch'
-    )
-  run, parts = _sampler(s, block), []
-  batches = _batches(arrays, s.sampling.batch, shuffle=False, seed=0)
-  for i, batch in enumerate(batches):
-    batch = mesh_lib.device_batch(batch)
-    out = run(params, rule, batch, jax.random.fold_in(key, i))
-    parts.append(jax.device_get(out))
-  size = len(arrays['answer'])
-  found = {
-    name: np.concatenate([getattr(part, name) for part in parts])[:size]
-    for name in ('answer', 'nfe', 'order', 'failed')
-  }
+  """What `evaluate.answers` gives, with 'correct' [R]."""
+  run = _sampler(s, block)
+  found = evaluate.answers(run, params, rule, arrays, key, s.sampling.batch)
   return found | {'correct': grade(found['answer'], arrays['answer'])}
 
 
@@ -251,34 +217,19 @@ def evaluate_samplers(
   trained = policy_rule.PolicyRule(
     params=params['policy'], config=s.policy.policy, action=s.policy.action
   )
-  pairs = [(x, b) for b in s.sampling.blocks for x in s.sampling.samplers]
+
+  def measured(rule, block):
+    return measure(s, params['denoiser'], rule, arrays, grade, key, block)
+
   level = np.zeros(len(arrays['answer']), np.int32)
-  out, names, kept = {}, [], []
-  with progress_lib.Progress('sampling', len(pairs), unit='samplers') as bar:
-    for sampler, block in pairs:
-      rule = evaluate.parse(sampler, trained)
-      found = measure(s, params['denoiser'], rule, arrays, grade, key, block)
-      name = f'{sampler}@{block or s.data.answer}'
-      figures = evaluate.scalars(found, level, 0)
-      out |= {f'{name}/{k}': v for k, v in figures.items()}
-      names.append(name)
-      kept.append(found)
-      bar.update(1)
-  first = {k: out[f'{names[0]}/{k}'] for k in ('accuracy', 'nfe')}
+  made = evaluate.compare(
+    s.sampling, s.data.answer, measured, level, trained=trained
+  )
+  texts = [
+    [grade.text(answer) for answer in rows] for rows in made['answers'].tolist()
+  ]
   few = slice(s.sampling.frames)
-  answers = np.stack([k['answer'][few] for k in kept])
-  texts = [[grade.text(answer) for answer in rows] for rows in answers.tolist()]
-  arrays_out = {
-    'names': np.array(names),
-    'level': level,
-    'prompts': arrays['prompt'][few],
-    'correct': np.stack([k['correct'] for k in kept]),
-    'passes': np.stack([k['nfe'] for k in kept]),
-    'order': np.stack([k['order'][few] for k in kept]),
-    'answers': answers,
-    'texts': np.array(texts),
-  }
-  return out | first | arrays_out
+  return made | {'prompts': arrays['prompt'][few], 'texts': np.array(texts)}
 
 
 # The experiment.
@@ -311,8 +262,12 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   )
 
   def train_data():
-    batches = _batches(
-      arrays['train'], s.data.batch_size, shuffle=True, seed=s.policy.seed
+    batches = pipeline.dataset(
+      arrays['train'],
+      batch_size=s.data.batch_size,
+      seed=s.policy.seed,
+      process_index=jax.process_index(),
+      process_count=jax.process_count(),
     )
     options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
     return batches.to_iter_dataset(options)

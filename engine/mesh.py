@@ -187,6 +187,11 @@ def device_batch(batch, mesh: jax.sharding.Mesh | None = None):
   return jax.tree.map(put, batch)
 
 
+def replicated(tree):
+  """A tree whole on every device of the mesh."""
+  return jax.device_put(tree, NamedSharding(current(), P()))
+
+
 def replicated_jit(function):
   """jit whose results every process holds whole (for evaluations)."""
 

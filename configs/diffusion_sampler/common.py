@@ -29,7 +29,7 @@ def base(*, puzzle: str, vocab_size: int, smoke: bool) -> ConfigDict:
       samplers='threshold(threshold=0.9)',
       blocks='0',
       hard=0,
-      batch=50 if smoke else 500,
+      batch=64 if smoke else 512,
       temperature=0.0,
       frames=4,
     )

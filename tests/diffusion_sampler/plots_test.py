@@ -1,5 +1,6 @@
 """Which numbers the figures show, and of which runs they are drawn."""
 
+import json
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import matplotlib.image
 import numpy as np
 from absl.testing import absltest
 
-from diffusion_sampler import plots
+from diffusion_sampler import curves, plots
 from tests.diffusion_sampler import plots_support as support
 
 NAN = float('nan')
@@ -23,7 +24,7 @@ def drawn(axes) -> dict[str, np.ndarray]:
 
 class ParetoTest(support.PlotsTestCase):
   def panels(self, figure='accuracy'):
-    return plots.panels(plots.gather(self.folder), figure)
+    return curves.panels(curves.gather(self.folder), figure)
 
   def test_a_family_is_a_curve_by_passes_in_the_panel_of_its_block(self):
     figures = {
@@ -176,13 +177,13 @@ class FilesTest(support.PlotsTestCase):
       self.assertGreater(pixels[..., :3].std(), 0.05)  # not blank
 
   def test_all_is_drawn_of_a_policy_run(self):
-    curves = {'reward': [0.1, 0.2], 'accuracy': [0.2, 0.4], 'nfe': [5.0, 3.0]}
-    support.write_run(self.folder, {'policy@6': (3.0, 0.7, 0.2)}, curves=curves)
+    learnt = {'reward': [0.1, 0.2], 'accuracy': [0.2, 0.4], 'nfe': [5.0, 3.0]}
+    support.write_run(self.folder, {'policy@6': (3.0, 0.7, 0.2)}, curves=learnt)
     self.assertEqual(
       {path.name for path in plots.draw(self.folder)},
       {'pareto.png', 'hard.png', 'frames.png', 'animation.gif', 'training.png'},
     )
-    (panel,) = plots.panels(plots.gather(self.folder))
+    (panel,) = curves.panels(curves.gather(self.folder))
     self.assertEqual([curve.family for curve in panel.curves], ['policy'])
 
   def test_without_frames_nothing_is_said_of_order(self):
@@ -191,6 +192,22 @@ class FilesTest(support.PlotsTestCase):
       [path.name for path in plots.draw(self.folder)], ['pareto.png']
     )
     self.assertIn('sampling.frames', plots.show(self.folder, colour=False))
+
+  def test_questions_in_words_have_a_front_and_no_strips(self):
+    folder = self.folder / 'run'
+    support.write_run(folder, {'policy@4': (3, 0.5), 'policy@8': (2, 0.25)})
+    config = json.loads((folder / 'config.json').read_text())
+    config['data'] = {'questions': 'sums:8', 'answer': 8, 'eos_id': 5}
+    (folder / 'config.json').write_text(json.dumps(config))
+    path = folder / 'evals' / 'test-final.npz'
+    with np.load(path) as file:
+      kept = {k: file[k] for k in file if k not in ('targets', 'level')}
+    np.savez(path, **kept)
+    names = [path.name for path in plots.draw(folder)]
+    self.assertEqual(names, ['pareto.png'])
+    (short, whole) = curves.panels(curves.gather(folder))
+    self.assertIn('4', short.title)
+    self.assertIn('full diffusion', whole.title)
 
   def test_a_folder_without_results_is_refused(self):
     with self.assertRaisesRegex(FileNotFoundError, 'finished run or sweep'):
@@ -225,7 +242,7 @@ class TrainingTest(support.PlotsTestCase):
       },
       seeds=(0, 2),
     )
-    made = plots.learning(plots.gather(self.folder))
+    made = curves.learning(curves.gather(self.folder))
     self.assertLen(made, 4)  # neither heuristics nor the denoiser
     figure = plots.training(made)
     grid = np.reshape(figure.axes, (2, 3))
