@@ -13,20 +13,17 @@ others come or go.
 
 import abc
 import array
-import contextlib
 import functools
 import hashlib
 import json
 import os
 import pathlib
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import filelock
 import numpy as np
 
-from corpora import assets, progress
+from corpora import assets, progress, tfds_store
 
 SPLITS = ('train', 'validation', 'test')
 KINDS = 'wiki_summaries, jsonl:/path, text:/folder, tfds:name[/config]'
@@ -282,8 +279,6 @@ def _text_file(title: str, path: pathlib.Path) -> dict[str, Any]:
 
 
 def _wiki_summaries(data_dir):
-  import tensorflow_datasets as tfds
-
   from corpora.wiki_summaries import wiki_summaries_dataset_builder as wiki
 
   root = assets.cache_dir(data_dir)
@@ -294,36 +289,16 @@ def _wiki_summaries(data_dir):
     assets_dir=str(root),
     file_format='array_record',
   )
-  if not builder.info.splits:
-    if not sys.stderr.isatty():
-      tfds.disable_progress_bar()
-    with (
-      filelock.FileLock(folder / '.lock'),
-      contextlib.redirect_stdout(sys.stderr),  # TFDS prints what it does
-    ):
-      builder.download_and_prepare(file_format='array_record')
+  tfds_store.prepare(builder, folder)
   return builder
 
 
 def _tfds_builder(name: str):
-  import tensorflow_datasets as tfds
-
-  folder = os.environ.get('TFDS_DATA_DIR')
-  try:
-    builder = tfds.builder(name, data_dir=folder, try_gcs=False)
-    found = builder.info.splits
-  except (tfds.core.DatasetNotFoundError, ImportError):
-    found = {}  # its builder may need TensorFlow, reading it does not
-  if not found:
-    raise FileNotFoundError(
-      f'corpus tfds:{name} must be prepared in '
-      f'{folder or "~/tensorflow_datasets"}, found nothing; run `tfds build '
-      f'{name} --file_format=array_record` once where its own dependencies '
-      'are installed, or set TFDS_DATA_DIR'
-    )
+  what = f'corpus tfds:{name}'
+  builder = tfds_store.find(name, what, 'or set TFDS_DATA_DIR')
   if 'text' not in builder.info.features:
     raise ValueError(
-      f"corpus tfds:{name} must have a feature 'text', got "
+      f"{what} must have a feature 'text', got "
       f'{", ".join(builder.info.features)}; change --config.corpus'
     )
   return builder

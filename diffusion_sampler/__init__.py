@@ -1,1 +1,4 @@
-"""Masked-diffusion language models: when to unmask, by rule or by policy."""
+"""Masked-diffusion language models: when to unmask, by rule or by policy.
+
+Sections and equations are those of docs/papers/diffusion_sampler.md.
+"""

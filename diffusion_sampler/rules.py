@@ -4,7 +4,7 @@ Every rule is `rule(stats, masked, block, key) -> action`, a row at a time
 whatever else is in the batch. It chooses among the eligible positions, those
 masked and in the row's current block, takes at least one where there are any
 (schedules of Dream excepted, as there), and breaks ties by the lowest index.
-Section 3 says where each comes from.
+Section 3 of docs/papers/diffusion_sampler.md says where each comes from.
 
 Shapes: B sequences, L answer positions, h earlier passes.
 """

@@ -14,7 +14,6 @@ Shapes: R rows, P prompt columns, L answer positions.
 
 import dataclasses
 import json
-import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -23,7 +22,7 @@ import jax
 import numpy as np
 from jax.sharding import PartitionSpec as P
 
-from corpora import sources
+from corpora import sources, tfds_store
 from diffusion_sampler import canvas as canvas_lib
 from diffusion_sampler import maths
 from engine import mesh as mesh_lib
@@ -122,21 +121,9 @@ class Question(NamedTuple):
 
 
 def _tfds(name, split, key) -> Iterator[tuple[str, Mapping[str, Any]]]:
-  import tensorflow_datasets as tfds  # takes a second
-
-  folder = os.environ.get('TFDS_DATA_DIR')
-  try:
-    builder = tfds.builder(name, data_dir=folder, try_gcs=False)
-    found = builder.info.splits
-  except (tfds.core.DatasetNotFoundError, ImportError):
-    found = {}  # its builder may need TensorFlow, reading it does not
-  if not found:
-    raise FileNotFoundError(
-      f'{key}=tfds:{name} must be prepared in '
-      f'{folder or "~/tensorflow_datasets"}, found nothing; run `tfds build '
-      f'{name} --file_format=array_record` once where its own dependencies '
-      f'are installed, set TFDS_DATA_DIR, or give --config.{key}=jsonl:/path'
-    )
+  otherwise = f'set TFDS_DATA_DIR, or give --config.{key}=jsonl:/path'
+  builder = tfds_store.find(name, f'{key}=tfds:{name}', otherwise)
+  found = builder.info.splits
   if split not in found:
     raise ValueError(
       f'{key}=tfds:{name} must have a split {split!r}, got '

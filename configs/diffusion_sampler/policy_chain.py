@@ -45,7 +45,7 @@ def get_config(arg: str = '') -> ConfigDict:
     'policy(scale=0.5);policy(scale=2)'
   )
   c.sampling.hard = 9
-  rounds = {'smoke': 2, 'brief': 120}.get(arg, 200)
+  rounds = {'smoke': 2, 'brief': 150}.get(arg, 200)
   c.run = parts.run(steps=rounds, eval_every=0)
   variants = _variants(smoke)
   if arg == 'brief':

@@ -8,15 +8,12 @@
 A puzzle is named as in a config: 'chain', 'chain(symbols=12, answer=16)'.
 """
 
-import contextlib
 import hashlib
 import os
-import sys
 
-import filelock
 import numpy as np
 
-from corpora import assets
+from corpora import assets, tfds_store
 from corpora.puzzles import addition, chain, form, splits, sudoku
 from engine import options
 
@@ -56,9 +53,7 @@ def load(
   Raises:
     ValueError: unknown puzzle or split, or one too small for three splits.
   """
-  # The import takes a second.
-  import tensorflow_datasets as tfds
-
+  # TFDS takes a second to import.
   from corpora.puzzles import puzzles_dataset_builder
 
   if isinstance(puzzle, str):
@@ -73,14 +68,7 @@ def load(
     data_dir=str(folder),
     file_format='array_record',
   )
-  if not builder.info.splits:
-    if not sys.stderr.isatty():
-      tfds.disable_progress_bar()
-    with (
-      filelock.FileLock(folder / '.lock'),
-      contextlib.redirect_stdout(sys.stderr),  # TFDS prints what it does
-    ):
-      builder.download_and_prepare(file_format='array_record')
+  tfds_store.prepare(builder, folder)
   source = builder.as_data_source(split=split)
   records = source.__getitems__(range(len(source)))
   return {
