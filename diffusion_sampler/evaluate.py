@@ -163,6 +163,7 @@ def answers(
     process_index=jax.process_index(),
     process_count=jax.process_count(),
   )
+  rule = mesh_lib.replicated(rule)
   parts = []
   for i, batch in enumerate(batches):
     batch = mesh_lib.device_batch(batch)

@@ -66,8 +66,10 @@ def run(rule, prompts, keys, given=None, *, lay, temperature=0.0):
 
 
 def play(rule, block, *, batch=6, seed=0, temperature=0.0, **kwargs):
+  # A rule's numbers as arrays that outlive the call. Given as Python's own, one
+  # run in thousands went as if the threshold were another number.
   out = run(
-    rule,
+    jax.tree.map(jnp.float32, rule),
     prompts(batch),
     support.keys(batch, seed),
     lay=layout(block, **kwargs),
