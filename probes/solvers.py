@@ -194,6 +194,30 @@ def _chunk(penalty, batch, x, y, weights, basis, lambdas):
   return jax.tree.map(lambda a: jnp.swapaxes(a[:, :, 0], 0, 1), found)
 
 
+@functools.partial(jax.jit, static_argnames=('penalty',))
+def grids(
+  x: Float[Array, 'S N D'],
+  y: Float[Array, 'S N'],
+  weights: Float[Array, 'S F N'],
+  penalty: Penalty,
+  *,
+  basis: tuple[Float[Array, 'S D'], Float[Array, 'S D']] | None = None,
+) -> Float[Array, 'S F L']:
+  """The lambdas that `fit_paths` would take, descending."""
+
+  def site(args):
+    x, y, weights, basis = args
+
+    def one(weights):
+      m = weights / jnp.sum(weights)
+      mean, scale = standardise(x, m) if basis is None else basis
+      return _grid(penalty, objective.Problem((x - mean) / scale, y, m))
+
+    return jax.lax.map(one, weights)
+
+  return jax.lax.map(site, (x, y, weights, basis))
+
+
 def _grid(penalty, problem):
   if penalty.share:
     top = objective.lambda_max(problem) / penalty.share
