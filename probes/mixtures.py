@@ -78,30 +78,55 @@ def mixtures_of_tasks(
   how: str = 'pooled',
   balanced: bool = True,
   with_target: bool = False,
-) -> Float[Array, 'T L']:
-  """AUROC on each task of a probe trained on all the others together.
+  lambdas: tuple[float, ...] | None = None,
+) -> Float[Array, 'F L T']:
+  """AUROC on every task of a probe trained on all tasks but one.
+
+  On the left-out task it tells whether a mixture transfers, on the others'
+  held-out samples which lambda to take: see `left_out`.
 
   Args:
     samples: of all tasks.
     penalty: see solvers.py; the result has its whole path.
     how: see `aligned`.
     balanced: see `task_weights`.
-    with_target: also on the task itself, an upper bound.
+    with_target: leave none out, an upper bound; the one row is that of all.
+    lambdas: descending; the grid of `penalty` if absent.
   """
   samples = aligned(samples, how)
   tasks, _, width = samples.x.shape
-  use = jnp.ones((tasks, tasks), bool)
-  if not with_target:
-    use = ~jnp.eye(tasks, dtype=bool)
+  use = ~jnp.eye(tasks, dtype=bool)
+  if with_target:
+    use = jnp.ones((1, tasks), bool)
+  if lambdas is not None:
+    lambdas = jnp.broadcast_to(jnp.array(lambdas), (1, len(use), len(lambdas)))
   path = solvers.fit_paths(
     samples.x.reshape(1, -1, width),
     samples.y.reshape(1, -1),
     task_weights(samples, use, balanced=balanced)[None],
     penalty,
+    lambdas=lambdas,
   )
   w, _ = path.raw()
-  z_TLN = jnp.einsum('tld,tnd->tln', w[0], samples.x)
-  return auroc.auroc(z_TLN, samples.y[:, None], samples.test[:, None])
+
+  def on(task):
+    z_TLN = jnp.einsum('tld,nd->tln', w[0], task.x)
+    return auroc.auroc(z_TLN, task.y, task.test)
+
+  return jnp.moveaxis(jax.lax.map(on, samples), 0, -1)
+
+
+def left_out(area: Float[Array, 'T L T']) -> Float[Array, ' T']:
+  """AUROC on the task left out, at the lambda best for all the others.
+
+  Args:
+    area: as `mixtures_of_tasks` gives it.
+  """
+  tasks = len(area)
+  others = ~jnp.eye(tasks, dtype=bool)[:, None]
+  at_T = jnp.argmax(jnp.mean(area, -1, where=others), -1)
+  rows = jnp.arange(tasks)
+  return area[rows, at_T, rows]
 
 
 def experts(

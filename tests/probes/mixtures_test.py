@@ -36,14 +36,18 @@ class TaskMixtureTest(parameterized.TestCase):
     found = mixtures.mixtures_of_tasks(
       world(4.0, 0.0), RIDGE, how=how, balanced=balanced
     )
-    self.assertGreater(float(found.max(-1).min()), 0.95)
+    self.assertGreater(float(mixtures.left_out(found).min()), 0.95)
 
   def test_own_truths(self):
     samples = world(0.0, 4.0)
     alone = mixtures.mixtures_of_tasks(samples, RIDGE)
-    self.assertLess(float(jnp.abs(alone.mean(0) - 0.5).max()), 0.15)
+    at = jnp.arange(len(alone))
+    without = alone[at, :, at]
+    self.assertLess(float(jnp.abs(without.mean(0) - 0.5).max()), 0.15)
     whole = mixtures.mixtures_of_tasks(samples, RIDGE, with_target=True)
-    self.assertGreater(float(whole.mean(0).max()), 0.75)
+    self.assertGreater(float(whole[0].mean(-1).max()), 0.75)
+    # Tasks that a mixture has seen, it answers.
+    self.assertGreater(float(alone[0, :, 1:].mean(-1).max()), 0.75)
 
   def test_weights(self):
     samples = world(1.0, 1.0)
@@ -63,8 +67,13 @@ class TaskMixtureTest(parameterized.TestCase):
       jnp.where(samples.train[2], 1 - samples.y[2], samples.y[2])
     )
     other = mixtures.mixtures_of_tasks(samples._replace(y=flipped), RIDGE)
-    np.testing.assert_allclose(found[2], other[2], atol=1e-6)
+    np.testing.assert_allclose(found[2, :, 2], other[2, :, 2], atol=1e-6)
     self.assertGreater(float(jnp.abs(found - other).max()), 0.01)
+
+  def test_the_target_does_not_choose_its_lambda(self):
+    # Without task 0 the first lambda is best for task 1, the other for it.
+    area = jnp.array([[[0.6, 0.9], [0.8, 0.7]], [[0.5, 0.6], [0.7, 0.4]]])
+    np.testing.assert_allclose(mixtures.left_out(area), [0.6, 0.4])
 
   def test_aligned(self):
     found = mixtures.aligned(world(1.0, 1.0), 'scaled')

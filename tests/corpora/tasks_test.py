@@ -1,0 +1,168 @@
+"""Samples of tasks, and the prompts made of them."""
+
+import json
+import pathlib
+import tempfile
+from unittest import mock
+
+from absl.testing import absltest, parameterized
+
+from corpora import assets, graded, grading, questions, tasks, world_facts
+
+
+def numbered(i):
+  return {
+    'question': f'Which is {i}?',
+    'options': f'\nA. {i}\nB. none',
+    'answer': f'A. {i}',
+  }
+
+
+class TasksTest(parameterized.TestCase):
+  def fetched(self):
+    """A folder in the place of the asset, for as long as the test takes."""
+    folder = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
+    self.enter_context(mock.patch.object(assets, 'fetch', return_value=folder))
+    return folder
+
+  def countries(self, count):
+    path = self.fetched() / 'countries.json'
+    path.write_text(
+      json.dumps(
+        {
+          f'X{chr(65 + i)}': {
+            'name': f'Land{chr(65 + i)}',
+            'capital': f'Town{chr(65 + i)}',
+            'continentcode': 'EU',
+            'currencyname': 'Euro',
+            'languages': 'en',
+            'neighbours': '',
+            'population': 1,
+          }
+          for i in range(count)
+        }
+      )
+    )
+    return self.enter_context(
+      mock.patch.object(assets, 'fetch', return_value=path)
+    )
+
+  @parameterized.parameters('larger', 'addition_1', 'opposites', 'calendar')
+  def test_all_but_the_groups_of_the_shots_are_there(self, name):
+    pool = graded.pool(name)
+    shots = tasks.load(name, count=1, seed=0).shots
+    shown = {tasks.group(shot) for shot in shots}
+    left = {q.id for q in pool if tasks.group(q) not in shown}
+    found = tasks.load(name, count=len(left), seed=3)
+    self.assertEqual({q.id for q in found.questions}, left)
+    self.assertLen(found.questions, len(left))
+    self.assertLess(len(left), len(pool) - 4)
+    with self.assertRaisesRegex(ValueError, rf'1\.\.{len(left)}, the quest'):
+      tasks.load(name, count=len(left) + 1, seed=3)
+
+  @parameterized.parameters(*graded.NAMES)
+  def test_shots_differ_in_group_and_answer(self, name):
+    shots = tasks.load(name, count=1, seed=0).shots
+    self.assertLen(shots, 4)
+    self.assertLen({tasks.group(shot) for shot in shots}, 4)
+    self.assertLen({shot.answers[0] for shot in shots}, 4)
+
+  def test_the_seed_changes_the_sample_and_not_the_shots(self):
+    one = tasks.load('larger', count=50, seed=1)
+    again = tasks.load('larger', count=50, seed=1)
+    other = tasks.load('larger', count=50, seed=2)
+    self.assertEqual(one, again)
+    self.assertEqual(one.shots, other.shots)
+    self.assertNotEqual(set(one.questions), set(other.questions))
+
+  @parameterized.parameters(
+    ('larger', 'numeric'),
+    ('opposites', 'exact'),
+    ('kinds', 'contains'),
+  )
+  def test_graders(self, name, expected):
+    self.assertEqual(tasks.load(name, count=1, seed=0).grader, expected)
+
+  @parameterized.parameters(*graded.NAMES)
+  def test_the_graders_take_every_accepted_answer_and_not_another(self, name):
+    task = tasks.load(name, count=50, seed=0)
+    for question in task.questions:
+      for answer in question.answers:
+        self.assertTrue(grading.grade(task.grader, answer, question.answers))
+      self.assertFalse(grading.grade(task.grader, 'qqq', question.answers))
+
+  def test_facts_keep_a_country_out_that_is_a_shot(self):
+    fetch = self.countries(7)
+    found = tasks.load('capital', count=6, seed=0, data_dir='somewhere')
+    fetch.assert_called_with('world_facts', data_dir='somewhere')
+    shown = {tasks.group(shot) for shot in found.shots}
+    asked = {tasks.group(question) for question in found.questions}
+    # Seven countries, four of them shown, two wordings each.
+    self.assertEqual(shown | asked, {'XA', 'XB', 'XC', 'XD', 'XE', 'XF', 'XG'})
+    self.assertLen(shown, 4)
+    self.assertEmpty(shown & asked)
+    self.assertEqual(found.grader, 'exact')
+
+  def test_options_have_no_shots_and_no_grader(self):
+    folder = self.fetched()
+    for name, path in (
+      ('commonsense_qa', 'CommonsenseQA/validation.jsonl'),
+      ('open_book_qa', 'OpenBookQA/test.jsonl'),
+    ):
+      (folder / path).parent.mkdir()
+      lines = [json.dumps(numbered(i)) for i in range(5)]
+      (folder / path).write_text('\n'.join(lines))
+      found = tasks.load(name, count=5, seed=0)
+      self.assertEqual(found.shots, ())
+      self.assertEqual(found.grader, '')
+      self.assertEqual(
+        {tasks.group(q) for q in found.questions},
+        {f'{pathlib.Path(path).stem}-{i}' for i in range(5)},
+      )
+
+  def test_prompt(self):
+    def asked(prompt, *answers):
+      return questions.Question(id='', prompt=prompt, answers=answers)
+
+    task = tasks.Task(
+      name='',
+      questions=(),
+      shots=(asked('One?', '1', 'one'), asked('Two?', '2')),
+      grader='exact',
+    )
+    self.assertEqual(
+      tasks.prompt(task, asked('Three?', '3')),
+      'Q: One?\nA: 1\n\nQ: Two?\nA: 2\n\nQ: Three?\nA:',
+    )
+
+  @parameterized.parameters(
+    ('capital-FR-1', 'FR'),
+    ('addition_2-47+85-0', '47+85'),
+    ('plurals-runner-up-12', 'runner-up'),
+    ('calendar-May-3-1', 'May-3'),
+    ('validation-3', 'validation-3'),
+  )
+  def test_group(self, name, expected):
+    question = questions.Question(id=name, prompt='', answers=())
+    self.assertEqual(tasks.group(question), expected)
+
+  def test_names_are_those_of_the_sources_once(self):
+    self.assertLen(set(tasks.NAMES), len(tasks.NAMES))
+    self.assertContainsSubset(
+      {*graded.NAMES, *world_facts.RELATIONS, 'open_book_qa'}, tasks.NAMES
+    )
+
+  def test_an_unknown_task_is_told_the_known_ones(self):
+    with self.assertRaisesRegex(
+      ValueError, "addition_1, .*capital, .*open_book_qa, got 'flags'"
+    ):
+      tasks.load('flags', count=1, seed=0)
+
+  @parameterized.parameters(0, -1)
+  def test_a_sample_of_none_is_refused(self, count):
+    with self.assertRaisesRegex(ValueError, f'got {count}'):
+      tasks.load('larger', count=count, seed=0)
+
+
+if __name__ == '__main__':
+  absltest.main()
