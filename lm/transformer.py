@@ -151,7 +151,11 @@ class View(struct.PyTreeNode):
 
 
 class Block(nn.Module):
-  """One layer: x + attention(norm(x)), then x + mlp(norm(x))."""
+  """One layer: x + attention(norm(x)), then x + mlp(norm(x)).
+
+  What it adds is sown as intermediates (attn_out, mlp_out) for callers that
+  make them mutable.
+  """
 
   config: TransformerConfig
 
@@ -201,6 +205,7 @@ class Block(nn.Module):
     )(mixed)
     if c.post_norms:
       y = RMSNorm(c.norm_eps, name='post_attention_norm')(y)
+    self.sow('intermediates', 'attn_out', y)
     x = x + y
     y = RMSNorm(c.norm_eps, name='mlp_norm')(x)
     if c.fused:
@@ -215,6 +220,7 @@ class Block(nn.Module):
     y = down(ACTIVATIONS[c.activation](gate) * up)
     if c.post_norms:
       y = RMSNorm(c.norm_eps, name='post_mlp_norm')(y)
+    self.sow('intermediates', 'mlp_out', y)
     x = x + y
     x = nn.with_logical_constraint(x, ('batch', 'seq', 'embed_act'))
     return x, cache_kv
@@ -347,7 +353,7 @@ class Transformer(nn.Module):
     body = nn.remat(_Scanned, prevent_cse=False) if c.remat else _Scanned
     scanned = nn.scan(
       body,
-      variable_axes={'params': 0},
+      variable_axes={'params': 0, 'intermediates': 0},
       split_rngs={'params': True},
       in_axes=(0, 0, nn.broadcast, nn.broadcast),
       length=c.layers,
