@@ -164,6 +164,7 @@ def compare(
       'gap': jnp.max(chosen.path.gap),
       'kkt': jnp.max(chosen.path.kkt),
       'nnz': jnp.sum(w != 0, -1),
+      'score': jnp.max(chosen.score, -1),
       'transfer': area,
       'cosine': geometry.cosine(w),
       'cosine_raw': geometry.cosine(geometry.raw_basis(w, scale)),
@@ -244,6 +245,7 @@ def numbers(
       f'{kind}/span': _mean(found[f'{kind}/span']),
       f'{kind}/gap': found[f'{kind}/gap'],
       f'{kind}/kkt': found[f'{kind}/kkt'],
+      f'{kind}/score': found[f'{kind}/score'].mean(),
     }
     for name in ('cosine', 'cosine_raw', 'mahalanobis'):
       out[f'{kind}/{name}'] = _mean(found[f'{kind}/{name}'][off])

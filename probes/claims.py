@@ -1,0 +1,120 @@
+"""What a comparison should show, as margins over seeds, from its summaries.
+
+docs/papers/probes.md section 7. A claim's name says which sign or size would
+make it hold. Nothing here knows whether it ought to.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+Summary = Mapping[str, Any]
+
+_GROUP = re.compile(r'(.+)/clusters/task_accuracy$')
+
+
+def columns(group: str, what: str = '') -> tuple[tuple[str, str, str], ...]:
+  """What a sweep shows of a group's best site: key, heading, format."""
+  wanted = (
+    ('ridge/own', 'own'),
+    ('ridge/transfer', 'transfer'),
+    ('ridge/cosine', 'cosine'),
+    ('ridge/mahalanobis', 'Mahalanobis'),
+    ('mixture/tasks_pooled', 'others pooled'),
+    ('sparse/jaccard@50', 'Jaccard of 50'),
+  )
+  return tuple(
+    (f'{group}/{key}', f'{heading}{what}', '.3f') for key, heading in wanted
+  )
+
+
+def _of(key: str) -> Callable[[Summary, str], float]:
+  return lambda run, group: run[f'{group}/{key}']
+
+
+def _less(key: str, other: str) -> Callable[[Summary, str], float]:
+  return lambda run, group: run[f'{group}/{key}'] - run[f'{group}/{other}']
+
+
+CLAIMS: Mapping[str, Callable[[Summary, str], float]] = {
+  'a probe answers its own task (own AUROC less 0.5, > 0)': (
+    lambda run, group: run[f'{group}/ridge/own'] - 0.5
+  ),
+  'better than the question text (own less TF-IDF, > 0)': (
+    lambda run, group: run[f'{group}/ridge/own'] - run.get('text', np.nan)
+  ),
+  'better than the answer length (own less length, > 0)': (
+    lambda run, group: run[f'{group}/ridge/own'] - run.get('length', np.nan)
+  ),
+  'not another task (own less transfer, > 0)': _less(
+    'ridge/own', 'ridge/transfer'
+  ),
+  'transfer is at chance (transfer less 0.5, about 0)': (
+    lambda run, group: run[f'{group}/ridge/transfer'] - 0.5
+  ),
+  'of what is above chance, transfer keeps (about 0)': _of('ridge/recovered'),
+  'directions are far apart (mean cosine, < 0.5)': _of('ridge/cosine'),
+  'in raw activations too (mean cosine, < 0.5)': _of('ridge/cosine_raw'),
+  'cosine tells transfer (correlation, > 0; theirs 0.59)': _of(
+    'ridge/by_cosine'
+  ),
+  'Mahalanobis tells it better (its correlation less that, > 0)': _less(
+    'ridge/by_mahalanobis', 'ridge/by_cosine'
+  ),
+  'supports at chance (Jaccard of 50 less chance, about 0)': _less(
+    'sparse/jaccard@50', 'sparse/chance@50'
+  ),
+  'supports overlap little (Jaccard of 50, < 0.15)': _of('sparse/jaccard@50'),
+  'other tasks do not help (pooled others less own, < 0)': _less(
+    'mixture/tasks_pooled', 'ridge/own'
+  ),
+  'nor combined probes (best of three less own, < 0)': (
+    lambda run, group: (
+      max(
+        run[f'{group}/mixture/probes_{form}']
+        for form in ('stacked', 'gated', 'routed')
+      )
+      - run[f'{group}/mixture/own']
+    )
+  ),
+  'a mixture beats chance (pooled others less 0.5, about 0)': (
+    lambda run, group: run[f'{group}/mixture/tasks_pooled'] - 0.5
+  ),
+  'activations cluster by task (task accuracy, about 1)': _of(
+    'clusters/task_accuracy'
+  ),
+  'and not by label (label silhouette, about 0)': _of(
+    'clusters/label_silhouette'
+  ),
+}
+
+
+def groups(run: Summary) -> list[str]:
+  """Groups of sites that a summary has a best one of."""
+  return [match[1] for key in run if (match := _GROUP.match(key))]
+
+
+def claims(
+  summaries: Mapping[str, Sequence[Summary]],
+) -> dict[str, list[float]]:
+  """[mean, lowest, highest] over seeds, by '<variant>: <group>: <claim>'.
+
+  A claim whose figures a run does not have, or which are undefined, is left
+  out.
+  """
+  out = {}
+  for variant, runs in summaries.items():
+    for group in groups(runs[0]):
+      for name, of in CLAIMS.items():
+        try:
+          values = [float(of(run, group)) for run in runs]
+        except (KeyError, TypeError, ValueError):
+          continue
+        if not np.isnan(values).any():
+          out[f'{variant}: {group}: {name}'] = [
+            round(float(v), 6)
+            for v in (np.mean(values), min(values), max(values))
+          ]
+  return out

@@ -1,0 +1,273 @@
+"""Is there one geometry of truth in a language model? Nothing is trained.
+
+Records what is missing (recording.py), then fits and compares probes at every
+site (report.py). `build(cfg)` reads configs/probes/*_tasks.py and *_pod.py.
+The seed splits samples and draws folds; answers and activations are the same
+for every seed, and are recorded once.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+
+from engine import experiment as experiment_lib
+from engine import mesh as mesh_lib
+from lm import local, transformer
+from probes import (
+  activations,
+  compare,
+  confounds,
+  mixtures,
+  recording,
+  report,
+  store,
+)
+from probes import claims as claims_lib
+
+claims = claims_lib.claims
+COLUMNS = (
+  *claims_lib.columns('resid_post.last_prompt', ' (prompt)'),
+  *claims_lib.columns('resid_post.last_answer', ' (answer)'),
+)
+
+
+def settings(section: Mapping[str, Any], key: str, kind: type):
+  """A section of the config as its dataclass, lists as tuples.
+
+  Raises:
+    ValueError: a field that is not known, or does not fit.
+  """
+  known = kind.__dataclass_fields__
+  unknown = sorted(set(section) - set(known))
+  if unknown:
+    raise ValueError(
+      f'{key}.{unknown[0]} is no field; known are {", ".join(known)}'
+    )
+  return kind(
+    **{
+      name: tuple(value) if isinstance(value, list | tuple) else value
+      for name, value in section.items()
+    }
+  )
+
+
+def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
+  """Reads the sections `record`, `probes` and `tasks`.
+
+  Raises:
+    ValueError: a field that does not fit.
+  """
+  wanted = settings(cfg['record'], 'record', recording.Recording)
+  probes = settings(cfg['probes'], 'probes', compare.Settings)
+  share, seed = cfg['test_share'], cfg['run']['seed']
+  if not 0 < share < 1:
+    raise ValueError(f'test_share must be in (0, 1), got {share}')
+
+  def test(state, key):
+    del state
+    gather(wanted)
+    names, figures = graded(wanted, cfg['least'], cfg['most'], seed)
+    splits = Splits(wanted, names, share, seed)
+    sites = {
+      site.name: f'{site.stream}.{site.token}' for site in splits.sites()
+    }
+    found = report.measure(key, splits.load, sites, names, probes, seed=seed)
+    return figures | found
+
+  def init(key):
+    del key
+    return experiment_lib.TrainState(
+      step=jnp.int32(cfg['run']['steps']), params={}, opt_state={}
+    )
+
+  return experiment_lib.Experiment(
+    init=init, step=None, train_data=None, final={'test': test}
+  )
+
+
+def gather(wanted: recording.Recording) -> None:
+  """Records what is missing; opens no model where nothing is."""
+  if not recording.missing(wanted):
+    return
+  # Each process answers on a device of its own.
+  own = mesh_lib.make(mesh_lib.MeshConfig(), jax.local_devices()[:1])
+  with (
+    mesh_lib.use(own),
+    local.Local.open(
+      wanted.model,
+      accept_licence=wanted.accept_licence,
+      dtype=wanted.compute,
+      slots=wanted.slots,
+      size=wanted.size,
+    ) as model,
+  ):
+    recording.record(
+      wanted,
+      model,
+      process=jax.process_index(),
+      processes=jax.process_count(),
+    )
+  if jax.process_count() > 1:
+    from jax.experimental import multihost_utils
+
+    multihost_utils.sync_global_devices('recorded')
+
+
+def graded(
+  wanted: recording.Recording, least: float, most: float, seed: int
+) -> tuple[list[str], dict[str, float | str]]:
+  """Tasks with right and wrong answers enough, and what text alone tells.
+
+  Prints the share right of every task.
+
+  Args:
+    wanted: recorded.
+    least: share right, below which a task is left out.
+    most: above which.
+    seed: of the folds of the text baselines.
+
+  Raises:
+    ValueError: fewer than two tasks are left.
+  """
+  names, figures = [], {}
+  for task in wanted.tasks:
+    said = store.answers(wanted.at(), task)
+    right = float(said.labels.mean())
+    kept = least <= right <= most
+    logging.info(
+      '%-20s %5d answers, %.1f%% right%s',
+      task,
+      len(said.labels),
+      100 * right,
+      '' if kept else ': left out',
+    )
+    figures[f'right/{task}'] = right
+    if not kept:
+      continue
+    names.append(task)
+    text = confounds.text_auroc(
+      task, list(said.prompts), said.labels, groups=said.groups, seed=seed
+    )
+    length = confounds.answer_lengths(
+      task,
+      list(said.answers),
+      list(said.tokens),
+      said.labels,
+      groups=said.groups,
+      seed=seed,
+    )
+    figures[f'text/{task}'] = float(text)
+    figures[f'length/{task}'] = float(max(length))
+  if len(names) < 2:
+    raise ValueError(
+      f'two tasks at least must be right between least={least} and most='
+      f'{most} of the time, came {len(names)}; see the shares above, and '
+      'change --config.record.tasks'
+    )
+  for kind in ('text', 'length'):
+    values = [figures[f'{kind}/{task}'] for task in names]
+    figures[kind] = float(np.mean(values))
+  return names, figures | {'tasks': float(len(names))}
+
+
+class Splits:
+  """Training and held-out samples of the tasks, the same at every site.
+
+  Groups (a country, a word) lie on one side each.
+  """
+
+  def __init__(
+    self,
+    wanted: recording.Recording,
+    names: list[str],
+    share: float,
+    seed: int,
+  ):
+    self._folder, self._names = wanted.at(), names
+    self._wanted = wanted
+    rng = np.random.default_rng(seed)
+    said = [store.answers(self._folder, name) for name in names]
+    size = max(len(answers.labels) for answers in said)
+    shape = len(names), size
+    self._y = np.zeros(shape, np.float32)
+    self._train, self._test = np.zeros(shape, bool), np.zeros(shape, bool)
+    for t, answers in enumerate(said):
+      count = len(answers.labels)
+      self._y[t, :count] = answers.labels
+      test = held_out(rng, answers.groups, share)
+      self._test[t, :count], self._train[t, :count] = test, ~test
+
+  def sites(self) -> list[activations.Site]:
+    """Those that were recorded, by group and layer."""
+    layers = self._wanted.layers or range(self._layers())
+    return [
+      activations.Site(layer, stream, token)
+      for stream in self._wanted.streams
+      for token in self._wanted.tokens
+      for layer in layers
+    ]
+
+  def _layers(self):
+    names = store.sites(self._folder, self._names[0])
+    return 1 + max(int(name.partition('.')[0][1:]) for name in names)
+
+  def load(self, site: str) -> mixtures.Samples:
+    """The samples of a site, padded to the largest task."""
+    x = None
+    for t, name in enumerate(self._names):
+      value = store.activations(self._folder, name, site)
+      if not np.isfinite(value).all():
+        row, column = np.argwhere(~np.isfinite(value))[0]
+        raise ValueError(
+          f'{name} at {site}: activations must be finite, answer {row} has '
+          f'{value[row, column]} in feature {column}; record it again in '
+          'float32'
+        )
+      if x is None:
+        x = np.zeros((*self._y.shape, value.shape[1]), np.float32)
+      x[t, : len(value)] = value
+    return mixtures.Samples(
+      jnp.array(x),
+      jnp.array(self._y),
+      jnp.array(self._train),
+      jnp.array(self._test),
+    )
+
+
+def held_out(
+  rng: np.random.Generator, groups: np.ndarray, share: float
+) -> np.ndarray:
+  """A mask of whole groups with about that share of all samples, at least."""
+  names, inverse, sizes = np.unique(
+    groups, return_inverse=True, return_counts=True
+  )
+  order = rng.permutation(len(names))
+  before = np.cumsum(sizes[order]) - sizes[order]
+  chosen = np.zeros(len(names), bool)
+  chosen[order[before < share * len(groups)]] = True
+  return chosen[inverse]
+
+
+def abstract(cfg: Mapping[str, Any]):
+  """The model whose activations are recorded, for `--dry_run`.
+
+  Raises:
+    ValueError: the section `model` does not describe one.
+  """
+  wanted = settings(cfg['record'], 'record', recording.Recording)
+  config = transformer.TransformerConfig(**cfg['model'])
+  wanted.sites(config)
+
+  def init(key):
+    model = transformer.Transformer(config)
+    params = model.init(key, jnp.zeros((1, 2), jnp.int32))['params']
+    return experiment_lib.TrainState(
+      step=jnp.int32(0), params=params, opt_state={}
+    )
+
+  exp = experiment_lib.Experiment(init=init, step=None, train_data=None)
+  return exp, None

@@ -1,0 +1,149 @@
+"""The figures of an experiment: one site after the other, then the best ones.
+
+A summary has '<site>/<figure>' for every site, and for every group of sites
+(those that differ by their layer) '<group>/<figure>' of the one where probes
+answer best on left-out training samples: no test label chooses it. Mixtures,
+bounds and clusters are measured there alone.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from corpora import progress
+from probes import clusters, compare, mixtures, pooling
+
+# Of a site's arrays, those that figures are drawn from.
+_KEPT = ('transfer', 'cosine', 'cosine_raw', 'mahalanobis', 'brier')
+# Points of the picture that shows clusters.
+_SHOWN = 1500
+
+
+def site(
+  key: Array,
+  samples: mixtures.Samples,
+  names: Sequence[str],
+  settings: compare.Settings,
+  seed: int,
+) -> tuple[dict[str, float], dict[str, Array]]:
+  """Numbers and arrays of a site.
+
+  Args:
+    key: of bootstraps and permutations.
+    samples: features as they came.
+    names: of the tasks.
+    settings: see `compare.Settings`.
+    seed: of the folds.
+  """
+  found = compare.compare(key, samples, settings, seed=seed)
+  pooled = pooling.mixtures_of_tasks(samples, settings)
+  figures = compare.numbers(found, names) | pooling.numbers(pooled)
+  kept = {
+    name: value
+    for name, value in found.items()
+    if name.partition('/')[2].partition('@')[0] in (*_KEPT, 'jaccard', 'chance')
+  }
+  return figures, kept
+
+
+def deep(
+  key: Array,
+  samples: mixtures.Samples,
+  settings: compare.Settings,
+  seed: int,
+) -> tuple[dict[str, float], dict[str, Array]]:
+  """What else is measured where probes answer best.
+
+  Args:
+    key: of low-rank fits.
+    samples: features as they came.
+    settings: see `compare.Settings`.
+    seed: of folds, draws and clusters.
+  """
+  found = pooling.pool(key, samples, settings, seed=seed)
+  width = samples.x.shape[-1]
+  sizes = tuple(size for size in settings.supports if size < width)
+  if sizes:
+    found |= pooling.one_support(samples, sizes)[0]
+  figures = pooling.numbers(found)
+  arrays = {f'mixture/{name}': value for name, value in found.items()}
+  use = np.asarray(samples.train | samples.test)
+  x = np.asarray(compare.shared_basis(samples)[0].x)[use]
+  task = np.broadcast_to(np.arange(len(use))[:, None], use.shape)[use]
+  y = np.asarray(samples.y)[use].astype(int)
+  groups = clusters.report(x, task, y, seed=seed)
+  figures |= {f'clusters/{k}': float(v) for k, v in groups._asdict().items()}
+  some = np.random.default_rng(seed).permutation(len(x))[:_SHOWN]
+  arrays |= {
+    'embedding': clusters.embedding_2d(x[some], seed=seed),
+    'embedding_task': task[some],
+    'embedding_label': y[some],
+    'path': _path(samples, settings, seed),
+  }
+  return figures, arrays
+
+
+def _path(samples, settings, seed):
+  """Of each task's sparse probes: lambda, features used, left-out AUROC."""
+  samples, _ = compare.shared_basis(samples)
+  chosen = compare.fit(samples, 'sparse', settings, seed)
+  rows = chosen.path.lambdas[:, 0], chosen.path.nnz[:, 0], chosen.score
+  return np.stack([np.asarray(row, float) for row in rows], 1)
+
+
+def measure(
+  key: Array,
+  load: Callable[[str], mixtures.Samples],
+  sites: Mapping[str, str],
+  names: Sequence[str],
+  settings: compare.Settings,
+  *,
+  seed: int,
+  enabled: bool = True,
+) -> dict[str, Any]:
+  """All sites, then the best of every group.
+
+  Args:
+    key: of everything random.
+    load: the samples of a site, by its name.
+    sites: {site: its group}.
+    names: of the tasks.
+    settings: see `compare.Settings`.
+    seed: of folds, draws and clusters.
+    enabled: show progress.
+
+  Returns:
+    Figures and arrays, flat; a figure that is not defined (the cosine of a
+    probe without weights) is the string 'undefined'.
+  """
+  figures, arrays, best = {}, {}, {}
+  with progress.Progress(
+    'sites', len(sites), unit='sites', enabled=enabled
+  ) as bar:
+    for number, (name, group) in enumerate(sites.items()):
+      found, kept = site(
+        jax.random.fold_in(key, number), load(name), names, settings, seed
+      )
+      figures |= {f'{name}/{k}': v for k, v in found.items()}
+      score = found['ridge/score']
+      if group not in best or score > best[group][0]:
+        best[group] = score, name, found, kept
+      bar.update(1)
+  for number, (group, (_, name, found, kept)) in enumerate(best.items()):
+    more, drawn = deep(
+      jax.random.fold_in(key, len(sites) + number), load(name), settings, seed
+    )
+    figures |= {f'{group}/{k}': v for k, v in (found | more).items()}
+    figures[f'{group}/site'] = name
+    arrays |= {
+      f'{group}/array/{k}': np.asarray(v) for k, v in (kept | drawn).items()
+    }
+  arrays['names'] = np.array(names)
+  clean = {
+    name: 'undefined' if isinstance(v, float) and np.isnan(v) else v
+    for name, v in figures.items()
+  }
+  return clean | arrays

@@ -1,0 +1,47 @@
+"""Worlds whose geometry of truth is known, through the same comparison.
+
+`build(cfg)` reads configs/probes/worlds.py. The seed makes the world.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from engine import experiment as experiment_lib
+from probes import claims as claims_lib
+from probes import compare, report, worlds
+from probes import experiment as recorded
+
+claims = claims_lib.claims
+COLUMNS = claims_lib.columns('truth')
+
+
+def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
+  """Reads the sections `world` and `probes`.
+
+  Raises:
+    ValueError: a field that does not fit.
+  """
+  world = recorded.settings(cfg['world'], 'world', worlds.World)
+  probes = recorded.settings(cfg['probes'], 'probes', compare.Settings)
+  seed = cfg['run']['seed']
+  names = [f'task{t}' for t in range(world.tasks)]
+
+  def test(state, key):
+    del state
+    samples = worlds.draw(jax.random.key(seed), world)
+    return report.measure(
+      key, lambda _: samples, {'world': 'truth'}, names, probes, seed=seed
+    )
+
+  def init(key):
+    del key
+    return experiment_lib.TrainState(
+      step=jnp.int32(cfg['run']['steps']), params={}, opt_state={}
+    )
+
+  return experiment_lib.Experiment(
+    init=init, step=None, train_data=None, final={'test': test}
+  )
