@@ -16,8 +16,10 @@ import tqdm
 def _serve(make, connection) -> None:
   run = make()
   connection.send('ready')
-  while connection.recv() == 'run':
-    connection.send(run())
+  # The other end closes if its program dies.
+  with contextlib.suppress(EOFError):
+    while connection.recv() == 'run':
+      connection.send(run())
 
 
 @contextlib.contextmanager
@@ -48,9 +50,11 @@ def sides(
   try:
     for name, make in makers.items():
       ours, theirs = context.Pipe()
-      process = context.Process(target=_serve, args=(make, theirs), daemon=True)
+      # Not a daemon: a side may have processes of its own.
+      process = context.Process(target=_serve, args=(make, theirs))
       with _environment('GLIBC_TUNABLES', keep=name not in plain):
         process.start()
+      theirs.close()
       started[name] = (process, ours)
       if ours.recv() != 'ready':
         raise RuntimeError(f'side {name} did not start')
