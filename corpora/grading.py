@@ -1,13 +1,15 @@
 """Graders: whether a free answer is right, given every accepted one.
 
 `exact` and `f1` measure as SQuAD does (Rajpurkar et al., 2016, arXiv
-1606.05250): lower case, no punctuation, no articles, single spaces.
+1606.05250): lower case, no punctuation, no articles, single spaces. Beyond it,
+accents do not count.
 """
 
 import collections
 import math
 import re
 import string
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 
 _NO_PUNCTUATION = str.maketrans('', '', string.punctuation)
@@ -20,11 +22,13 @@ _NUMBER = re.compile(
 
 
 def normalise(text: str) -> str:
-  """Lower case, without punctuation, articles and spaces that say nothing.
+  """Lower case, without accents, punctuation, articles and idle spaces.
 
   An answer that is an article alone keeps it, as a letter of the alphabet must.
   """
-  plain = text.lower().translate(_NO_PUNCTUATION)
+  parts = unicodedata.normalize('NFKD', text.lower())
+  plain = ''.join(part for part in parts if not unicodedata.combining(part))
+  plain = plain.translate(_NO_PUNCTUATION)
   return ' '.join(_ARTICLES.sub(' ', plain).split()) or plain.strip()
 
 

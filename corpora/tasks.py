@@ -39,7 +39,7 @@ _CHOICES = {
   'commonsense_qa': questions.commonsense_qa,
   'open_book_qa': questions.open_book_qa,
 }
-# Their answers stand among other words, such as 'US dollar'.
+# Their answers may stand among other words, such as 'US dollar'.
 _CONTAINS = ('currency', 'kinds')
 NAMES = (*graded.NAMES, *world_facts.RELATIONS, *_CHOICES)
 
@@ -107,16 +107,29 @@ def _pool(name: str, data_dir) -> list[Question]:
 
 
 def _shots(name: str, pool: list[Question]) -> tuple[Question, ...]:
-  """Some whose groups differ, and whose answers differ too."""
+  """Some whose groups and answers differ and whose wordings take turns.
+
+  One wording alone would say little of how the others are answered.
+  """
+  wordings = len({_number(question) for question in pool})
   shots: list[Question] = []
   groups, answers = set(), set()
-  for question in random.Random(f'{name}/shots').sample(pool, len(pool)):
-    if group(question) in groups or answers & set(question.answers):
-      continue
-    shots.append(question)
-    groups.add(group(question))
-    answers |= set(question.answers)
-  return tuple(shots[:SHOTS])
+  order = random.Random(f'{name}/shots').sample(pool, len(pool))
+  for question in order * SHOTS:  # again from its head, for the next wording
+    if (
+      len(shots) < SHOTS
+      and _number(question) == len(shots) % wordings
+      and group(question) not in groups
+      and not answers & set(question.answers)
+    ):
+      shots.append(question)
+      groups.add(group(question))
+      answers |= set(question.answers)
+  return tuple(shots)
+
+
+def _number(question: Question) -> int:
+  return int(question.id.rpartition('-')[2])
 
 
 def _grader(name: str) -> str:

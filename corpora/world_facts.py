@@ -20,12 +20,13 @@ _TEMPLATES = {
     'Which city is the capital of {}?',
   ),
   'continent': (
-    'On which continent is {}?',
-    'Which continent is {} a part of?',
+    'Name the continent of {}.',
+    'Which continent does {} belong to?',
   ),
   'currency': (
     'What is the currency of {}?',
     'Which money is used in {}?',
+    'Which currency do people in {} pay with?',
   ),
   'language': (
     'Name a language spoken in {}.',
@@ -90,7 +91,6 @@ _CAPITALS = {
   'BI': ('Bujumbura',),
   'BO': ('La Paz',),
   'CI': ('Abidjan',),
-  'CM': ('Yaoundé',),
   'GQ': ('Malabo',),
   'IN': ('Delhi',),
   'KI': ('South Tarawa',),

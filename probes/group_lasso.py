@@ -10,6 +10,7 @@ small; every task is a row of one batched product.
 Shapes: T tasks, N samples, D features, L lambdas.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -37,6 +38,7 @@ def lambda_max(problem: objective.Problem):
   return jnp.max(jnp.linalg.norm(g, axis=0))
 
 
+@functools.partial(jax.jit, static_argnames='most_steps')
 def path(
   problem: objective.Problem,
   lambdas: Float[Array, ' L'],

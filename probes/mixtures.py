@@ -9,6 +9,7 @@ Everything works in one shared basis. Shapes: T tasks, N samples, D features,
 K experts.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -136,6 +137,7 @@ def experts(
   return jnp.einsum('tnd,kd->tnk', x, w) + b
 
 
+@functools.partial(jax.jit, static_argnames='steps')
 def stacked(
   z: Float[Array, 'T N K'],
   samples: Samples,
@@ -167,10 +169,11 @@ def stacked(
     logits = _adam(lambda p: loss(p, other_T), jnp.zeros(tasks), steps, 0.1)
     return jax.nn.softmax(jnp.where(other_T, logits, -jnp.inf))
 
-  alpha = jax.jit(jax.vmap(fit))(others)
+  alpha = jax.vmap(fit)(others)
   return jnp.einsum('tnk,tk->tn', z, alpha), alpha
 
 
+@functools.partial(jax.jit, static_argnames='steps')
 def gated(
   z: Float[Array, 'T N K'],
   samples: Samples,
@@ -210,7 +213,7 @@ def gated(
     params = _adam(lambda p: loss(p, other_T), start, steps, 0.02)
     return mixed(params, other_T)[at]
 
-  return jax.jit(lambda o: jax.lax.map(fit, (jnp.arange(tasks), o)))(others)
+  return jax.lax.map(fit, (jnp.arange(tasks), others))
 
 
 def routed(z: Float[Array, 'T N K'], samples: Samples) -> Float[Array, 'T N']:
@@ -286,6 +289,7 @@ def _few(rng, samples, count):
   return out.reshape(tasks, -1)
 
 
+@functools.partial(jax.jit, static_argnames=('rank', 'steps'))
 def low_rank(
   key: Array,
   samples: Samples,
@@ -321,7 +325,7 @@ def low_rank(
     jax.random.normal(second, (width, rank)) * 0.1 * width**-0.5,
     jnp.zeros(tasks),
   )
-  u, v, b = jax.jit(lambda p: _adam(loss, p, steps, 0.02))(start)
+  u, v, b = _adam(loss, start, steps, 0.02)
   return u @ v.T, b
 
 

@@ -143,9 +143,7 @@ def one_support(
   problem = objective.Problem(samples.x, samples.y, m)
   top = group_lasso.lambda_max(problem)
   grid = top * 10.0 ** (-1.5 * jnp.arange(lambdas) / max(lambdas - 1, 1))
-  path = jax.jit(
-    lambda p, g: group_lasso.path(p, g, tolerance=1e-4, most_steps=2000)
-  )(problem, grid)
+  path = group_lasso.path(problem, grid, tolerance=1e-4, most_steps=2000)
   size_LD = jnp.linalg.norm(path.w, axis=1)
   out, supports = {}, []
   for size in sizes:

@@ -49,6 +49,13 @@ class QuestionsTest(parameterized.TestCase):
     self.assertEqual(found.choices, ('lead', 'wood', 'gold'))
     self.assertEqual(found.answers, ('gold',))
 
+  def test_what_stands_before_the_options_belongs_to_the_question(self):
+    # As in two of the real ones.
+    folder = self.write(ROW | {'options': '.' + ROW['options']})
+    path = folder / 'CommonsenseQA' / 'validation.jsonl'
+    (found,) = questions.read_commonsense_qa(path)
+    self.assertEqual(found.prompt, 'Where would you put a pan?.')
+
   def test_open_book_questions_that_an_option_ends(self):
     folder = self.write()
     path = folder / 'OpenBookQA' / 'test.jsonl'
