@@ -76,6 +76,8 @@ def report(cfg, *, devices: int = 0) -> None:
     print(f'parameters: {parameters:,}')
     print(f'state: {_human(sum(r[3] for r in rows), "B")} a device')
     if exp.step is None:
+      for line in module.cost(cfg) if hasattr(module, 'cost') else ():
+        print(line)
       return
     flops = None
     if hasattr(module, 'flops_per_step'):

@@ -265,9 +265,28 @@ def abstract(cfg: Mapping[str, Any]):
   def init(key):
     model = transformer.Transformer(config)
     params = model.init(key, jnp.zeros((1, 2), jnp.int32))['params']
+    params = jax.tree.map(lambda p: p.astype(wanted.compute), params)
     return experiment_lib.TrainState(
       step=jnp.int32(0), params=params, opt_state={}
     )
 
   exp = experiment_lib.Experiment(init=init, step=None, train_data=None)
   return exp, None
+
+
+def cost(cfg: Mapping[str, Any]) -> list[str]:
+  """What `--dry_run` says of a recording: at most, since texts differ."""
+  wanted = settings(cfg['record'], 'record', recording.Recording)
+  config = transformer.TransformerConfig(**cfg['model'])
+  answers = len(wanted.tasks) * wanted.questions
+  sites = len(wanted.sites(config))
+  held = answers * sites * config.width * jnp.dtype(wanted.dtype).itemsize
+  # Read once to answer and once for the sites.
+  tokens = 2 * answers * wanted.size
+  flops = 2 * config.parameters() * tokens
+  return [
+    f'answers: {answers:,} of {len(wanted.tasks)} tasks, {sites} sites each',
+    f'activations on disk: {held / 1e9:.3g} GB, {wanted.dtype}',
+    f'FLOPs of answering and reading: at most {flops:.3g}, of prompts as long '
+    f'as record.size={wanted.size}',
+  ]

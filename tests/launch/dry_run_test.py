@@ -12,16 +12,9 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 class DryRunTest(absltest.TestCase):
-  def test_the_large_pod_config_at_full_size(self):
+  def report(self, *flags):
     done = subprocess.run(
-      [
-        sys.executable,
-        '-m',
-        'launch.train',
-        '--config=configs/lacy/olmo_wiki_pod.py:1b',
-        '--dry_run',
-        '--devices=8',
-      ],
+      [sys.executable, '-m', 'launch.train', '--dry_run', *flags],
       cwd=ROOT,
       env=os.environ | {'JAX_PLATFORMS': 'cpu'},
       capture_output=True,
@@ -29,14 +22,30 @@ class DryRunTest(absltest.TestCase):
       timeout=300,
     )
     self.assertEqual(done.returncode, 0, done.stderr)
-    self.assertIn("mesh: {'data': 2, 'fsdp': 4, 'model': 1}", done.stdout)
-    found = re.search(r'parameters: ([\d,]+)', done.stdout)
+    return done.stdout
+
+  def test_the_large_pod_config_at_full_size(self):
+    out = self.report(
+      '--config=configs/lacy/olmo_wiki_pod.py:1b', '--devices=8'
+    )
+    self.assertIn("mesh: {'data': 2, 'fsdp': 4, 'model': 1}", out)
+    found = re.search(r'parameters: ([\d,]+)', out)
     size = int(found[1].replace(',', ''))
     self.assertAlmostEqual(size / 1.27e9, 1.0, delta=0.03)
     # Weights and two moments in float32, spread over the four of fsdp.
-    found = re.search(r'state: ([\d.]+) GB a device', done.stdout)
+    found = re.search(r'state: ([\d.]+) GB a device', out)
     self.assertAlmostEqual(float(found[1]), 3 * 4 * size / 4 / 1e9, places=1)
-    self.assertRegex(done.stdout, 'a device: .* arguments, .* temporaries')
+    self.assertRegex(out, 'a device: .* arguments, .* temporaries')
+
+  def test_a_model_that_is_only_read(self):
+    out = self.report('--config=configs/probes/eight_b_pod.py')
+    size = int(re.search(r'parameters: ([\d,]+)', out)[1].replace(',', ''))
+    # As the model's own card has it.
+    self.assertEqual(size, 8_030_261_248)
+    held = float(re.search(r'on disk: ([\d.]+) GB', out)[1])
+    found = re.search(r'answers: ([\d,]+) of .* tasks, 64 sites', out)
+    answers = int(found[1].replace(',', ''))
+    self.assertAlmostEqual(held, answers * 64 * 4096 * 2 / 1e9, delta=0.01)
 
 
 if __name__ == '__main__':
