@@ -21,9 +21,13 @@ TASKS = (
   'capital',
   'continent',
   'currency',
+  'neighbour',
   'addition_1',
+  'multiplication_1',
   'maximum',
   'opposites',
+  'plurals',
+  'past_tense',
   'commonsense_qa',
   'open_book_qa',
 )
@@ -35,7 +39,7 @@ def get_config(arg: str = '') -> ConfigDict:
   c = common.recorded(
     model='smollm2_135m_instruct',
     tasks=TASKS[-2:] if smoke else TASKS,
-    questions=60 if smoke else 480,
+    questions=60 if smoke else 420,
     layers=(5, 15, 25) if smoke else (),
   )
   if smoke:

@@ -31,6 +31,8 @@ class GradedTest(parameterized.TestCase):
       numbers = [int(found) for found in re.findall(r'\d+', question.prompt)]
       self.assertLen(numbers, 5)
       self.assertEqual(question.answers, (str(max(numbers)),), question.prompt)
+      listed = '+'.join(str(number) for number in sorted(numbers))
+      self.assertStartsWith(question.id, f'maximum-{listed}-')
       places.add(numbers.index(max(numbers)))
     self.assertLen(places, 5)
 

@@ -67,10 +67,11 @@ class TasksTest(parameterized.TestCase):
     self.assertLen({tasks.group(shot) for shot in shots}, 4)
     self.assertLen({shot.answers[0] for shot in shots}, 4)
 
-  def test_shots_of_a_small_pool_are_of_all_its_groups(self):
+  @parameterized.parameters(*graded.NAMES)
+  def test_a_small_pool_has_its_shots_in_groups_that_differ(self, name):
     pool = [
       questions.Question(
-        id=f'maximum-{group}-{number}',
+        id=f'{name}-{group}-{number}',
         prompt=f'{group}{number}?',
         answers=(f'{group}{number}',),
       )
@@ -78,7 +79,7 @@ class TasksTest(parameterized.TestCase):
       for number in range(9)
     ]
     with mock.patch.object(graded, 'pool', return_value=pool):
-      found = tasks.load('maximum', count=9, seed=0)
+      found = tasks.load(name, count=9, seed=0)
     self.assertLen({tasks.group(shot) for shot in found.shots}, 4)
     self.assertLen({tasks.group(question) for question in found.questions}, 1)
 
