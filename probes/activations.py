@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lm import transformer
+from lm import prefix, transformer
 
 STREAMS = ('resid_pre', 'resid_post', 'attn_out', 'mlp_out')
 TOKENS = ('last_prompt', 'first_answer', 'last_answer', 'mean_answer')
@@ -116,29 +116,37 @@ def extract(
     site: np.empty((len(prompts), config.width), jnp.dtype(dtype))
     for site in wanted
   }
-  lengths = [len(p) + len(a) for p, a in zip(prompts, answers, strict=True)]
-  order = np.argsort(lengths, kind='stable')
+  if not prompts:
+    return out
+  # What all prompts share is read once, such as worked examples.
+  shared = prefix.common(prompts)
+  texts = [[*p, *a][shared:] for p, a in zip(prompts, answers, strict=True)]
+  ends = np.array([len(prompt) - shared for prompt in prompts])
+  base = None
+  if shared:
+    size = shared + -(-max(map(len, texts)) // 8) * 8
+    base = prefix.read(config, params, prompts[0][:shared], size=size)
+  order = np.argsort([len(text) for text in texts], kind='stable')
   # The longest first: what does not fit in memory fails at once.
-  for at in range(len(order) - 1, -1, -batch):
-    rows = order[max(at - batch + 1, 0) : at + 1]
-    # Multiples of 16 waste less than powers of two, in as few programs as
-    # lengths differ by.
-    length = -(-max(lengths[row] for row in rows) // 16) * 16
-    tokens_BT = np.zeros((batch, length), np.int32)
-    ends_B2 = np.ones((batch, 2), np.int32)
-    for i, row in enumerate(rows):
-      text = [*prompts[row], *answers[row]]
-      tokens_BT[i, : len(text)] = text
-      ends_B2[i] = len(prompts[row]), len(text)
-    found = _read(config, tuple(wanted), dtype, params, tokens_BT, ends_B2)
+  for at in range(len(order), 0, -batch):
+    rows = order[max(at - batch, 0) : at]
+    tokens_BT, whole_B = prefix.padded([texts[row] for row in rows], batch)
+    prompt_B = np.minimum(whole_B, 1)
+    prompt_B[: len(rows)] = ends[rows]
+    found = _read(
+      config, tuple(wanted), dtype, params, base, tokens_BT, prompt_B, whole_B
+    )
     for site, values_BD in zip(wanted, jax.device_get(found), strict=True):
       out[site][rows] = values_BD[: len(rows)]
   return out
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _read(config, wanted, dtype, params, tokens_BT, ends_B2):
-  """Each site [B, D]; B x T padded at the end, ends of prompt and answer."""
+def _read(config, wanted, dtype, params, base, tokens_BT, prompt_B, whole_B):
+  """Each site [B, D] of sequences that go on from `base`, padded at the end.
+
+  `prompt_B` and `whole_B` are where prompt and answer end behind it.
+  """
   layers = sorted(
     {
       s.layer + (s.stream == 'resid_post')
@@ -147,16 +155,16 @@ def _read(config, wanted, dtype, params, tokens_BT, ends_B2):
     }
   )
   taps = any('out' in site.stream for site in wanted)
-  model = transformer.Transformer(config)
-  out = model.apply(
+  rows = jnp.zeros(len(tokens_BT), jnp.int32)
+  out = transformer.Transformer(config).apply(
     {'params': params},
     tokens_BT,
     capture=tuple(layers),
+    cache=None if base is None else base.rows(rows),
     mutable=['intermediates'] if taps else False,
   )
   out, rest = out if taps else (out, {})
   states = dict(zip(layers, out.captured, strict=True))
-  prompt_B, whole_B = ends_B2[:, 0], ends_B2[:, 1]
   at = jnp.arange(tokens_BT.shape[1])
   start_B = jnp.minimum(prompt_B, whole_B - 1)
   answer_BT = (at >= start_B[:, None]) & (at < whole_B[:, None])

@@ -16,7 +16,7 @@ from absl import logging
 
 from engine import experiment as experiment_lib
 from engine import mesh as mesh_lib
-from lm import local, transformer
+from lm import transformer
 from probes import (
   activations,
   compare,
@@ -95,19 +95,10 @@ def gather(wanted: recording.Recording) -> None:
     return
   # Each process answers on a device of its own.
   own = mesh_lib.make(mesh_lib.MeshConfig(), jax.local_devices()[:1])
-  with (
-    mesh_lib.use(own),
-    local.Local.open(
-      wanted.model,
-      accept_licence=wanted.accept_licence,
-      dtype=wanted.compute,
-      slots=wanted.slots,
-      size=wanted.size,
-    ) as model,
-  ):
+  with mesh_lib.use(own):
     recording.record(
       wanted,
-      model,
+      recording.open_model(wanted),
       process=jax.process_index(),
       processes=jax.process_count(),
     )
@@ -281,12 +272,10 @@ def cost(cfg: Mapping[str, Any]) -> list[str]:
   answers = len(wanted.tasks) * wanted.questions
   sites = len(wanted.sites(config))
   held = answers * sites * config.width * jnp.dtype(wanted.dtype).itemsize
-  # Read once to answer and once for the sites.
-  tokens = 2 * answers * wanted.size
-  flops = 2 * config.parameters() * tokens
+  # Twice, to answer and for the sites.
+  flops = 2 * 2 * config.parameters()
   return [
     f'answers: {answers:,} of {len(wanted.tasks)} tasks, {sites} sites each',
     f'activations on disk: {held / 1e9:.3g} GB, {wanted.dtype}',
-    f'FLOPs of answering and reading: at most {flops:.3g}, of prompts as long '
-    f'as record.size={wanted.size}',
+    f'FLOPs of answering and reading a token: {flops:.3g}',
   ]

@@ -11,13 +11,19 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from corpora import assets, grading, progress, tasks
-from lm import local as local_lib
-from lm import multiple_choice, transformer
+from lm import (
+  checkpoint_tokenizer,
+  hub,
+  multiple_choice,
+  prefix,
+  transformer,
+  weights,
+)
 from probes import activations, store
 
 
@@ -39,9 +45,7 @@ class Recording:
     by_byte: options are ranked by their likelihood over their bytes, rather
       than by all of it, which favours short ones.
     file: questions a file.
-    batch: sequences in a pass that reads sites.
-    slots: answers that are generated at once.
-    size: tokens of the longest prompt with its answer.
+    batch: sequences that are answered or read at once.
     folder: where; a name made from the rest, in the cache, where empty.
     accept_licence: see `lm.hub.resolve`.
   """
@@ -57,10 +61,8 @@ class Recording:
   compute: str = 'float32'
   max_new_tokens: int = 8
   by_byte: bool = True
-  file: int = 100
-  batch: int = 16
-  slots: int = 32
-  size: int = 512
+  file: int = 210
+  batch: int = 32
   folder: str = ''
   accept_licence: str = ''
 
@@ -70,8 +72,6 @@ class Recording:
       'max_new_tokens',
       'file',
       'batch',
-      'slots',
-      'size',
     ):
       if getattr(self, name) < 1:
         raise ValueError(
@@ -92,7 +92,7 @@ class Recording:
 
   def manifest(self) -> dict[str, Any]:
     """What must agree for two recordings to be one."""
-    free = ('batch', 'slots', 'size', 'folder', 'accept_licence', 'tasks')
+    free = ('batch', 'folder', 'accept_licence', 'tasks')
     fields = dataclasses.asdict(self)
     return {k: v for k, v in fields.items() if k not in free}
 
@@ -127,9 +127,37 @@ def missing(recording: Recording) -> list[tuple[str, int]]:
   ]
 
 
+class Model(NamedTuple):
+  """What is recorded: a checkpoint's tokenizer, shape and weights."""
+
+  tokenizer: checkpoint_tokenizer.CheckpointTokenizer
+  config: transformer.TransformerConfig
+  params: Any
+
+
+def open_model(recording: Recording) -> Model:
+  """Reads the checkpoint.
+
+  Raises:
+    FileNotFoundError: there is none of that name.
+    PermissionError: its licence was not accepted.
+    ValueError: it is no decoder.
+  """
+  path = hub.resolve(recording.model, accept_licence=recording.accept_licence)
+  dtype = recording.compute
+  found = weights.load(path, fused=True, dtype=dtype, param_dtype=dtype)
+  if not found.family.causal:
+    raise ValueError(
+      f'record.model={recording.model} must be a decoder, came '
+      f'{found.family.name}'
+    )
+  tokenizer = checkpoint_tokenizer.CheckpointTokenizer.load(path)
+  return Model(tokenizer, found.config, found.params)
+
+
 def record(
   recording: Recording,
-  local: local_lib.Local,
+  model: Model,
   *,
   process: int = 0,
   processes: int = 1,
@@ -139,7 +167,7 @@ def record(
 
   Args:
     recording: see there.
-    local: the model; its engine is running.
+    model: see `open_model`.
     process: records every `processes`-th task, from this one on.
     processes: that share the folder.
     enabled: show progress.
@@ -150,7 +178,7 @@ def record(
   """
   folder = recording.at()
   store.begin(folder, recording.manifest())
-  wanted = recording.sites(local.model.config)
+  wanted = recording.sites(model.config)
   mine = recording.tasks[process::processes]
   todo = [(t, n) for t, n in missing(recording) if t in mine]
   loaded = {
@@ -165,9 +193,9 @@ def record(
       first = number * recording.file
       asked = task.questions[first : first + recording.file]
       if task.grader:
-        said = _in_text(recording, local, task, asked)
+        said = _in_text(recording, model, task, asked)
       else:
-        said = _by_option(recording, local, asked)
+        said = _by_option(recording, model, asked)
       prompts, ids, texts, labels = said
       store.write(
         store.shard(folder, name, number),
@@ -182,8 +210,8 @@ def record(
         {
           site.name: value
           for site, value in activations.extract(
-            local.model.config,
-            local.model.params,
+            model.config,
+            model.params,
             prompts,
             ids,
             wanted,
@@ -195,24 +223,21 @@ def record(
       bar.update(len(asked))
 
 
-def _in_text(recording, local, task, asked):
+def _in_text(recording, model, task, asked):
   """Greedy answers up to a line's end, and whether each is right."""
-  prompts = [local.ids(tasks.prompt(task, question)) for question in asked]
-  end = local.tokenizer.encode('\n')
-  futures = [
-    local.engine.submit(
-      prompt,
-      max_new_tokens=recording.max_new_tokens,
-      temperature=0.0,
-      stop=[*local.tokenizer.stop_ids, *(end if len(end) == 1 else ())],
-    )
-    for prompt in prompts
-  ]
-  ids = [
-    line_of([token.id for token in future.result().tokens], local.tokenizer)
-    for future in futures
-  ]
-  texts = [local.tokenizer.decode(answer).strip() for answer in ids]
+  encode = model.tokenizer.encode
+  prompts = [encode(tasks.prompt(task, question)) for question in asked]
+  end = encode('\n')
+  found = prefix.greedy(
+    model.config,
+    model.params,
+    prompts,
+    max_new_tokens=recording.max_new_tokens,
+    stop=[*model.tokenizer.stop_ids, *(end if len(end) == 1 else ())],
+    batch=recording.batch,
+  )
+  ids = [line_of(answer, model.tokenizer) for answer in found]
+  texts = [model.tokenizer.decode(answer).strip() for answer in ids]
   labels = [
     grading.grade(task.grader, text, question.answers)
     for text, question in zip(texts, asked, strict=True)
@@ -228,12 +253,12 @@ def line_of(ids: Sequence[int], tokenizer) -> list[int]:
   return list(ids)
 
 
-def _by_option(recording, local, asked):
+def _by_option(recording, model, asked):
   """The likeliest option, read in full after the question."""
   found = multiple_choice.likelihoods(
-    local.model.config,
-    local.model.params,
-    local.tokenizer.encode,
+    model.config,
+    model.params,
+    model.tokenizer.encode,
     asked,
     batch=recording.batch,
   )
@@ -242,7 +267,7 @@ def _by_option(recording, local, asked):
     size = np.array([len(c.encode('utf-8')) for c in question.choices])
     score = score / size if recording.by_byte else score
     texts.append(question.choices[int(np.argmax(score))])
-  encode = local.tokenizer.encode
+  encode = model.tokenizer.encode
   prompts = [encode(multiple_choice.prompt_of(q)) for q in asked]
   labels = [t in q.answers for t, q in zip(texts, asked, strict=True)]
   return prompts, [encode(f' {text}') for text in texts], texts, labels

@@ -43,10 +43,8 @@ def recorded(
       compute='float32',
       max_new_tokens=8,
       by_byte=True,
-      file=100,
-      batch=16,
-      slots=32,
-      size=512,
+      file=210,
+      batch=32,
       folder='',
       accept_licence='',
     )

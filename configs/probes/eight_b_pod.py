@@ -28,8 +28,6 @@ def get_config(arg: str = '') -> ConfigDict:
     compute='bfloat16',
     max_new_tokens=32,
     batch=64,
-    slots=128,
-    size=1024,
   )
   c.model = ConfigDict(
     dict(

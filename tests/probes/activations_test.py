@@ -33,25 +33,28 @@ class ExtractTest(parameterized.TestCase):
     super().setUp()
     self.params = params_of(SMALL)
 
-  def states(self, number):
+  def states(self, prompt, answer):
     """Embedding and outputs of the layers, [L + 1, T, D], of one sequence."""
-    ids = jnp.array([PROMPTS[number] + ANSWERS[number]])
+    ids = jnp.array([prompt + answer])
     out = transformer.Transformer(SMALL).apply(
       {'params': self.params}, ids, capture=(0, 1, 2, 3)
     )
     return np.stack([np.asarray(state[0]) for state in out.captured])
 
-  @parameterized.parameters(1, 2, 4)
-  def test_every_token_and_both_residuals(self, batch):
+  @parameterized.product(batch=(1, 4), shared=(0, 5, 20))
+  def test_every_token_and_both_residuals(self, batch, shared):
+    # What all prompts begin with is read once, if it is long.
+    first = [(3 * i) % 19 for i in range(shared)]
+    prompts = [first + prompt for prompt in PROMPTS]
     wanted = activations.sites(
       3, streams=('resid_pre', 'resid_post'), tokens=activations.TOKENS
     )
     found = activations.extract(
-      SMALL, self.params, PROMPTS, ANSWERS, wanted, batch=batch
+      SMALL, self.params, prompts, ANSWERS, wanted, batch=batch
     )
     self.assertEqual(set(found), set(wanted))
-    for n, (prompt, answer) in enumerate(zip(PROMPTS, ANSWERS, strict=True)):
-      states = self.states(n)
+    for n, (prompt, answer) in enumerate(zip(prompts, ANSWERS, strict=True)):
+      states = self.states(prompt, answer)
       last = len(prompt) + len(answer) - 1
       first = min(len(prompt), last)
       for site in wanted:
@@ -83,11 +86,11 @@ class ExtractTest(parameterized.TestCase):
     deep = dataclasses.replace(SMALL, layers=12)
     params = params_of(deep)
     tokens = jnp.zeros((8, 64), jnp.int32)
-    ends = jnp.ones((8, 2), jnp.int32)
+    ends = jnp.ones(8, jnp.int32)
 
     def temporary(wanted):
       lowered = activations._read.lower(
-        deep, tuple(wanted), 'float32', params, tokens, ends
+        deep, tuple(wanted), 'float32', params, None, tokens, ends, ends
       )
       return lowered.compile().memory_analysis().temp_size_in_bytes
 
@@ -99,7 +102,7 @@ class ExtractTest(parameterized.TestCase):
 
   def test_layers_after_the_last_site_are_not_computed(self):
     tokens = jnp.zeros((2, 16), jnp.int32)
-    ends = jnp.ones((2, 2), jnp.int32)
+    ends = jnp.ones(2, jnp.int32)
 
     def flops(layer):
       lowered = activations._read.lower(
@@ -107,7 +110,9 @@ class ExtractTest(parameterized.TestCase):
         activations.sites(3, wanted=[layer]),
         'float32',
         self.params,
+        None,
         tokens,
+        ends,
         ends,
       )
       return lowered.compile().cost_analysis()['flops']

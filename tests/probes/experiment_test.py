@@ -10,7 +10,6 @@ import numpy as np
 from absl.testing import absltest
 
 from configs.probes import eight_b_pod, smollm2_tasks
-from lm import local
 from probes import claims as claims_lib
 from probes import experiment, plots, store, worlds
 
@@ -76,7 +75,9 @@ class ExperimentTest(absltest.TestCase):
   def test_geometry_of_each_token_is_found(self):
     cfg = self.config()
     record(self.folder / 'recorded', self.wanted(cfg))
-    with mock.patch.object(local.Local, 'open', side_effect=AssertionError):
+    with mock.patch.object(
+      experiment.recording, 'open_model', side_effect=AssertionError
+    ):
       found = experiment.build(cfg).final['test'](None, jax.random.key(0))
     self.assertEqual(found['tasks'], 3)
     self.assertAlmostEqual(found['right/capital'], 0.5)

@@ -9,7 +9,7 @@ import numpy as np
 from absl.testing import absltest
 
 from corpora import tasks
-from lm import decode, local, multiple_choice, transformer
+from lm import decode, multiple_choice, transformer
 from probes import recording, store
 
 LONGEST = 128
@@ -29,7 +29,6 @@ class RecordTest(absltest.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    cls.model = local.Local.open('smollm2_135m_instruct', slots=4, size=256)
     folder = tempfile.TemporaryDirectory()
     cls.addClassCleanup(folder.cleanup)
     cls.wanted = recording.Recording(
@@ -40,17 +39,16 @@ class RecordTest(absltest.TestCase):
       dtype='float32',
       file=2,
       batch=4,
-      slots=4,
       folder=folder.name,
     )
-    cls.enterClassContext(cls.model)
+    cls.model = recording.open_model(cls.wanted)
     recording.record(cls.wanted, cls.model, enabled=False)
 
   def read(self, ids):
     """State of layer 3 [T, D] and log-probabilities [T, V] of one text."""
     # What follows a token does not change it.
     tokens = jnp.array([ids + [0] * (LONGEST - len(ids))])
-    found = plain(self.model.model.config, self.model.model.params, tokens)
+    found = plain(self.model.config, self.model.params, tokens)
     return [np.asarray(a[: len(ids)]) for a in found]
 
   def test_text_is_generated_graded_and_read(self):
@@ -66,7 +64,11 @@ class RecordTest(absltest.TestCase):
     for n, question in enumerate(task.questions):
       prompt = tokenizer.encode(tasks.prompt(task, question))
       out = decode.greedy(
-        *self.model.model[1:], [prompt], max_new_tokens=8, stop=()
+        self.model.config,
+        self.model.params,
+        [prompt],
+        max_new_tokens=8,
+        stop=(),
       )
       text = tokenizer.decode(out.tokens[0, 0].tolist())
       self.assertEqual(said.answers[n], text.partition('\n')[0].strip())

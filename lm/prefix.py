@@ -1,0 +1,163 @@
+"""Prompts that begin alike: what they share is read once.
+
+Worked examples before a question are most of a few-shot prompt and the same
+for every question of a task.
+
+Shapes: B prompts, T positions behind the shared ones, S slots, P shared.
+"""
+
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lm import cache as caches
+from lm import decode, transformer
+
+Ids = Sequence[int]
+
+# Shared lengths are cut to multiples of it, so that few programs serve all.
+_STEP = 16
+
+
+def common(prompts: Sequence[Ids]) -> int:
+  """How many first tokens all prompts share, a multiple of 16.
+
+  At least one token of each prompt is behind them.
+  """
+  first, last = min(prompts), max(prompts)
+  length = min(map(len, prompts)) - 1
+  same = next((i for i in range(length) if first[i] != last[i]), max(length, 0))
+  return same // _STEP * _STEP
+
+
+def read(
+  config: transformer.TransformerConfig, params, ids: Ids, *, size: int
+) -> caches.Cache:
+  """A cache of one row and `size` slots that has read `ids`.
+
+  Args:
+    config: of the model.
+    params: of the model.
+    ids: may be empty.
+    size: S, room for what follows.
+  """
+  empty = caches.Cache.create(config, 1, size)
+  if not len(ids):
+    return empty
+  return _read(config, params, jnp.array([ids], jnp.int32), empty)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _read(config, params, tokens, cache):
+  model = transformer.Transformer(config)
+  return model.apply({'params': params}, tokens, cache=cache).cache
+
+
+def padded(rows: Sequence[Ids], batch: int) -> tuple[np.ndarray, np.ndarray]:
+  """Ids padded at the end, [batch, T] with T a multiple of 8, and lengths.
+
+  Rows that are missing have one token.
+  """
+  lengths = np.ones(batch, np.int32)
+  lengths[: len(rows)] = [len(row) for row in rows]
+  tokens = np.zeros((batch, -(-int(lengths.max()) // 8) * 8), np.int32)
+  for i, row in enumerate(rows):
+    tokens[i, : len(row)] = row
+  return tokens, lengths
+
+
+def greedy(
+  config: transformer.TransformerConfig,
+  params,
+  prompts: Sequence[Ids],
+  *,
+  max_new_tokens: int,
+  stop: Sequence[int] = (),
+  batch: int = 32,
+) -> list[list[int]]:
+  """The most probable token after token, for each prompt.
+
+  Args:
+    config: of a causal model.
+    params: of the model.
+    prompts: ids; at least one each.
+    max_new_tokens: the most that are drawn.
+    stop: ids after which an answer ends; they are part of it.
+    batch: prompts at once; those of about one length go together.
+
+  Raises:
+    ValueError: an empty prompt.
+  """
+  if not all(map(len, prompts)):
+    raise ValueError(
+      'expected prompts of at least one token, came an empty one'
+    )
+  out: list[list[int]] = [[] for _ in prompts]
+  shared = common(prompts) if prompts else 0
+  longest = max(map(len, prompts), default=0)
+  size = -(-(longest + 8 + max_new_tokens) // _STEP) * _STEP
+  if prompts:
+    base = read(config, params, prompts[0][:shared], size=size)
+  stops = jnp.array(list(stop) or [-1], jnp.int32)
+  order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
+  for at in range(0, len(order), batch):
+    rows = order[at : at + batch]
+    tokens_BT, lengths_B = padded([prompts[r][shared:] for r in rows], batch)
+    found = _greedy(
+      config, max_new_tokens, params, base, tokens_BT, lengths_B, stops
+    )
+    for row, ids in zip(rows, np.asarray(found), strict=False):
+      out[row] = [int(i) for i in ids if i >= 0]
+  return out
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _greedy(config, most, params, base, tokens_BT, lengths_B, stops):
+  """Tokens [B, most], -1 after the end."""
+  model = transformer.Transformer(config)
+  table_VD = transformer.unembedding(params)
+  batch, length = tokens_BT.shape
+  cache = base.rows(jnp.zeros(batch, jnp.int32))
+  read = model.apply({'params': params}, tokens_BT, cache=cache)
+  hidden_BD = read.hidden[jnp.arange(batch), lengths_B - 1]
+  cache = _ended(read.cache, length - lengths_B)
+
+  def going(carry):
+    i, _, _, _, done_B = carry
+    return (i < most) & ~done_B.all()
+
+  def body(carry):
+    i, hidden_BD, cache, out, done_B = carry
+    logits_BV = decode.logits_of(hidden_BD, table_VD)
+    token_B = jnp.argmax(logits_BV, -1).astype(jnp.int32)
+    out = out.at[:, i].set(jnp.where(done_B, -1, token_B))
+    done_B |= (token_B[:, None] == stops).any(-1)
+    after = model.apply({'params': params}, token_B[:, None], cache=cache)
+    return i + 1, after.hidden[:, 0], after.cache, out, done_B
+
+  out = jnp.full((batch, most), -1, jnp.int32)
+  start = 0, hidden_BD, cache, out, jnp.zeros(batch, bool)
+  return jax.lax.while_loop(going, body, start)[3]
+
+
+def _ended(cache, padding_B):
+  """Rows moved so that what each has read ends at the cursor.
+
+  Padding at the end of a row goes behind the cursor, where it is written over.
+  """
+
+  def moved(a, axis):
+    axis += a.ndim - 4  # layers in front, where they are scanned
+    ahead = a.ndim - 4
+    return jax.vmap(
+      lambda row, by: jnp.roll(row, by, axis - 1), (ahead, 0), ahead
+    )(a, padding_B)
+
+  return cache.replace(
+    keys=jax.tree.map(lambda a: moved(a, 3), cache.keys),
+    values=jax.tree.map(lambda a: moved(a, 2), cache.values),
+    lengths=cache.lengths - padding_B,
+  )

@@ -1,0 +1,86 @@
+"""Prompts that share a beginning are answered as each would be alone."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from lm import decode, prefix, transformer
+
+SMALL = transformer.TransformerConfig(
+  vocab_size=31, layers=2, width=16, heads=4, kv_heads=2, mlp_width=24
+)
+
+
+def params_of(config):
+  boxed = transformer.Transformer(config).init(
+    jax.random.key(0), jnp.zeros((1, 2), jnp.int32)
+  )['params']
+  # Away from the start, so that answers do not repeat one token.
+  return jax.tree.map(
+    lambda p: p + 0.3 * jax.random.normal(jax.random.key(p.size), p.shape),
+    nn.unbox(boxed),
+  )
+
+
+def prompts_of(shared, count=7):
+  rng = np.random.default_rng(shared)
+  first = rng.integers(1, 31, shared).tolist()
+  return [
+    first + rng.integers(1, 31, 1 + 3 * (i % 4)).tolist() for i in range(count)
+  ]
+
+
+class CommonTest(absltest.TestCase):
+  def test_is_a_multiple_of_sixteen_and_leaves_a_token(self):
+    self.assertEqual(prefix.common(prompts_of(40)), 32)
+    self.assertEqual(prefix.common([list(range(16))] * 2), 0)
+    self.assertEqual(prefix.common([list(range(17))] * 2), 16)
+    self.assertEqual(prefix.common([[1, 2], [1, 3]]), 0)
+    longer = [[*range(40)], [*range(40), 1]]
+    self.assertEqual(prefix.common(longer), 32)
+    # Not only the first and the last of them count.
+    three = [[*range(16), i, *range(20)] for i in (5, 1, 9)]
+    three[1][3] = 30
+    self.assertEqual(prefix.common(three), 0)
+
+
+class GreedyTest(parameterized.TestCase):
+  @parameterized.product(shared=(0, 5, 40), scan=(False, True), batch=(3, 8))
+  def test_as_each_alone(self, shared, scan, batch):
+    config = dataclasses.replace(SMALL, scan_layers=scan)
+    params = params_of(config)
+    prompts = prompts_of(shared)
+    found = prefix.greedy(
+      config, params, prompts, max_new_tokens=6, batch=batch
+    )
+    lengths = set()
+    for prompt, answer in zip(prompts, found, strict=True):
+      alone = decode.greedy(config, params, [prompt], max_new_tokens=6, stop=())
+      self.assertEqual(answer, alone.tokens[0, 0].tolist())
+      lengths.add(tuple(answer))
+    self.assertGreater(len(lengths), 3)
+
+  def test_stops_after_a_stop(self):
+    params = params_of(SMALL)
+    prompts = prompts_of(20)
+    whole = prefix.greedy(SMALL, params, prompts, max_new_tokens=6)
+    stop = whole[0][2]
+    cut = prefix.greedy(SMALL, params, prompts, max_new_tokens=6, stop=(stop,))
+    for answer, short in zip(whole, cut, strict=True):
+      end = answer.index(stop) + 1 if stop in answer else len(answer)
+      self.assertEqual(short, answer[:end])
+    self.assertLess(len(cut[0]), 6)
+
+  def test_nothing_to_answer(self):
+    params = params_of(SMALL)
+    self.assertEqual(prefix.greedy(SMALL, params, [], max_new_tokens=3), [])
+    with self.assertRaisesRegex(ValueError, 'at least one token'):
+      prefix.greedy(SMALL, params, [[1], []], max_new_tokens=3)
+
+
+if __name__ == '__main__':
+  absltest.main()
