@@ -5,6 +5,7 @@ once. Objectives are compared in float64, away from any clock.
 """
 
 import functools
+import multiprocessing
 import pathlib
 import time
 
@@ -125,25 +126,30 @@ def _skglm(task):
   return np.array(w), np.array(b)
 
 
+def _one_thread():
+  import threadpoolctl
+
+  threadpoolctl.threadpool_limits(1)
+
+
 PEERS = {'liblinear': _liblinear, 'skglm': _skglm}
 
 
 def peer(name: str, folder: pathlib.Path, tolerance: float):
   """A fit a time in two processes of one thread each."""
-  import joblib
   import threadpoolctl
 
   solve = PEERS[name]
-  pool = joblib.Parallel(n_jobs=2)
-  pool.__enter__()
+  pool = multiprocessing.get_context('spawn').Pool(2, _one_thread)
 
   def fit(number, rows=None):
     x, y = chunk(folder, number)
     x, y = x[:rows].astype(np.float64), y[:rows]
     began = time.monotonic()
-    found = pool(
-      joblib.delayed(solve)((a, b, grid(a, b), tolerance))
-      for a, b in zip(x, y, strict=True)
+    found = pool.map(
+      solve,
+      [(a, b, grid(a, b), tolerance) for a, b in zip(x, y, strict=True)],
+      chunksize=1,
     )
     w, b = map(np.stack, zip(*found, strict=True))
     return time.monotonic() - began, w, b

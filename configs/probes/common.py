@@ -4,6 +4,22 @@ from ml_collections import ConfigDict
 
 from configs import common
 
+# Measured with four examples each, greedy: see docs/papers/probes.md.
+TASKS = (
+  'capital',
+  'continent',
+  'currency',
+  'neighbour',
+  'addition_1',
+  'multiplication_1',
+  'maximum',
+  'opposites',
+  'plurals',
+  'past_tense',
+  'commonsense_qa',
+  'open_book_qa',
+)
+
 
 def probes(**changes) -> ConfigDict:
   """How probes are fitted, see probes.compare.Settings."""

@@ -16,29 +16,13 @@ from ml_collections import ConfigDict
 from configs import common as parts
 from configs.probes import common
 
-# Measured with four examples each, greedy: see docs/papers/probes.md.
-TASKS = (
-  'capital',
-  'continent',
-  'currency',
-  'neighbour',
-  'addition_1',
-  'multiplication_1',
-  'maximum',
-  'opposites',
-  'plurals',
-  'past_tense',
-  'commonsense_qa',
-  'open_book_qa',
-)
-
 
 def get_config(arg: str = '') -> ConfigDict:
   parts.check_arg(arg, ('smoke',))
   smoke = arg == 'smoke'
   c = common.recorded(
     model='smollm2_135m_instruct',
-    tasks=TASKS[-2:] if smoke else TASKS,
+    tasks=common.TASKS[-2:] if smoke else common.TASKS,
     questions=60 if smoke else 420,
     layers=(5, 15, 25) if smoke else (),
   )
