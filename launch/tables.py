@@ -5,7 +5,7 @@ import pathlib
 import re
 
 _TABLE = re.compile(
-  r'(<!-- table (\S+) (\S+) -->\n).*?(<!-- end table -->)', re.DOTALL
+  r'(<!-- table (\S+) (\S+)(?: (\S+))? -->\n).*?(<!-- end table -->)', re.DOTALL
 )
 
 
@@ -16,14 +16,21 @@ def _cell(value) -> str:
   return f'{value:.3f}' if isinstance(value, float) else str(value)
 
 
-def markdown(path: pathlib.Path, keys: list[str]) -> str:
-  """A table with a row a variant and a column a key, from a results file."""
+def markdown(path: pathlib.Path, keys: list[str], rows: str = '.*') -> str:
+  """A table with a row a variant and a column a key, from a results file.
+
+  Args:
+    path: of the results.
+    keys: what follows a row's name and a slash; they may have slashes too.
+    rows: a pattern of the names of rows that are shown.
+  """
   results = json.loads(path.read_text())['results']
   names = list(
     dict.fromkeys(
-      name.rpartition('/')[0]
+      name.removesuffix(f'/{keys[0]}')
       for name in results
-      if name.rpartition('/')[2] == keys[0]
+      if name.endswith(f'/{keys[0]}')
+      and re.fullmatch(rows, name.removesuffix(f'/{keys[0]}'))
     )
   )
   lines = [
@@ -37,10 +44,10 @@ def markdown(path: pathlib.Path, keys: list[str]) -> str:
 
 
 def fill(text: str, root: pathlib.Path) -> str:
-  """`text` with every `<!-- table file key,key -->` block made anew."""
+  """`text` with every `<!-- table file key,key [rows] -->` made anew."""
 
   def one(match):
-    head, file, keys, tail = match.groups()
-    return head + markdown(root / file, keys.split(',')) + tail
+    head, file, keys, rows, tail = match.groups()
+    return head + markdown(root / file, keys.split(','), rows or '.*') + tail
 
   return _TABLE.sub(one, text)

@@ -6,6 +6,7 @@ answer best on left-out training samples: no test label chooses it. Mixtures,
 bounds and clusters are measured there alone.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,12 @@ from probes import clusters, compare, mixtures, pooling
 
 # Of a site's arrays, those that figures are drawn from.
 _KEPT = ('transfer', 'cosine', 'cosine_raw', 'mahalanobis', 'brier')
+# What a summary has of every site; the best have everything.
+_EVERYWHERE = re.compile(
+  r'ridge/(own|own_low|own_high|transfer|cosine|cosine_raw|mahalanobis|'
+  r'recovered|by_cosine|by_mahalanobis|span|brier_own)(/.*)?|'
+  r'sparse/(own|transfer|cosine|jaccard@50|chance@50)|mixture/tasks_pooled'
+)
 # Points of the picture that shows clusters.
 _SHOWN = 1500
 
@@ -127,7 +134,9 @@ def measure(
       found, kept = site(
         jax.random.fold_in(key, number), load(name), names, settings, seed
       )
-      figures |= {f'{name}/{k}': v for k, v in found.items()}
+      figures |= {
+        f'{name}/{k}': v for k, v in found.items() if _EVERYWHERE.fullmatch(k)
+      }
       score = found['ridge/score']
       if group not in best or score > best[group][0]:
         best[group] = score, name, found, kept
