@@ -181,7 +181,7 @@ def solver(name: str, folder: pathlib.Path, tolerance: float | None, rounds):
   if tolerance is None:
     return lambda: _least_tolerance(make, folder)
   fit, single = make(folder, tolerance)
-  for warm in range(2):
+  for warm in range(min(2, rounds)):
     fit(warm)
     single(warm)
   numbers = iter(range(rounds))
@@ -236,14 +236,18 @@ def sequences(count: int) -> np.ndarray:
   return np.random.default_rng(0).integers(100, 40_000, (count, LENGTH))
 
 
-def _memory(run):
-  """(seconds, bytes that the process grew by at its peak) of one run."""
-  pathlib.Path('/proc/self/clear_refs').write_text('5')
+def _grown(run) -> int:
+  """Bytes that the process grows by at the peak of a first run."""
   before = _status('VmRSS')
+  pathlib.Path('/proc/self/clear_refs').write_text('5')
+  run()
+  return _status('VmHWM') - before
+
+
+def _clocked(run, memory: int):
   began = time.monotonic()
   found = run()
-  seconds = time.monotonic() - began
-  return seconds, _status('VmHWM') - before, found
+  return time.monotonic() - began, memory, found
 
 
 def _status(field: str) -> int:
@@ -273,8 +277,8 @@ def read_ours(count: int):
     )
     return np.stack([found[site] for site in sites], 1)
 
-  read()
-  return lambda: _memory(read)
+  memory = _grown(read)
+  return lambda: _clocked(read, memory)
 
 
 def read_theirs(folder: pathlib.Path, count: int):
@@ -299,5 +303,5 @@ def read_theirs(folder: pathlib.Path, count: int):
         parts.append(torch.stack(at, 1).reshape(len(rows), -1, at[0].shape[-1]))
     return torch.cat(parts).numpy()
 
-  read()
-  return lambda: _memory(read)
+  memory = _grown(read)
+  return lambda: _clocked(read, memory)

@@ -12,7 +12,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key, Shaped
+from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
 # Replicates at a time: bounds memory at this many times N.
 _BLOCK = 128
@@ -120,17 +120,22 @@ def bootstrap_auroc(
   scores: Float[Array, ' N'],
   labels: Shaped[Array, ' N'],
   mask: Bool[Array, ' N'] | None = None,
+  groups: Int[Array, ' N'] | None = None,
   *,
   draws: int = 1000,
   level: float = 0.95,
 ) -> Float[Array, '3']:
   """AUROC and its percentile interval, samples drawn again within each class.
 
+  Or whole groups: samples of one that answer alike are no independent evidence.
+
   Args:
     key: consumed here.
     scores: in any unit.
     labels: 0 or 1; the number of each stays what it is.
     mask: False for padding.
+    groups: numbers in [0, N) of what is drawn together, classes as they come;
+      replicates with one class alone are left out.
     draws: replicates, positive.
     level: of the interval, in (0, 1).
 
@@ -155,11 +160,28 @@ def bootstrap_auroc(
   sizes_C = jnp.bincount(class_N, length=3)
   start_C = jnp.cumsum(sizes_C) - sizes_C
 
-  def replicate(number):
+  def by_sample(number):
     slot_N = start_C[class_of_slot_N] + jax.random.randint(
       jax.random.fold_in(key, number), (size,), 0, sizes_C[class_of_slot_N]
     )
-    times_N = jnp.zeros(size).at[member_N[slot_N]].add(1.0)
+    return jnp.zeros(size).at[member_N[slot_N]].add(1.0)
+
+  if groups is not None:
+    group_N = groups[order_N]
+    here_G = jnp.zeros(size).at[group_N].max(1.0 * (class_N < 2)) > 0
+    first_G = jnp.argsort(~here_G)  # those that are there come first
+    there = jnp.sum(here_G)
+
+  def by_group(number):
+    drawn_G = jax.random.randint(
+      jax.random.fold_in(key, number), (size,), 0, there
+    )
+    counts = jnp.arange(size) < there
+    times_G = jnp.zeros(size).at[first_G[drawn_G]].add(counts)
+    return times_G[group_N]
+
+  def replicate(number):
+    times_N = (by_sample if groups is None else by_group)(number)
     return _area(
       edges,
       jnp.where(class_N == 1, times_N, 0.0),
@@ -168,7 +190,7 @@ def bootstrap_auroc(
 
   area_R = jax.lax.map(replicate, jnp.arange(draws), batch_size=_BLOCK)
   tail = (1.0 - level) / 2
-  low, high = jnp.quantile(area_R, jnp.array([tail, 1.0 - tail]))
+  low, high = jnp.nanquantile(area_R, jnp.array([tail, 1.0 - tail]))
   estimate = auroc(scores, labels, mask_N)
   out = jnp.stack([estimate, low, high])
   return jnp.where(jnp.isnan(estimate), jnp.nan, out)

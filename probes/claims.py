@@ -24,10 +24,16 @@ def columns(group: str, what: str = '') -> tuple[tuple[str, str, str], ...]:
     ('ridge/mahalanobis', 'Mahalanobis'),
     ('mixture/tasks_pooled', 'others pooled'),
     ('sparse/jaccard@50', 'Jaccard of 50'),
+    ('sparse/chance@50', 'its chance'),
   )
   return tuple(
     (f'{group}/{key}', f'{heading}{what}', '.3f') for key, heading in wanted
   )
+
+
+def _text(group: str) -> str:
+  """The baseline that has read as much: the answer too, or not."""
+  return 'text_and_answer' if 'answer' in group else 'text'
 
 
 def _of(key: str) -> Callable[[Summary, str], float]:
@@ -42,11 +48,11 @@ CLAIMS: Mapping[str, Callable[[Summary, str], float]] = {
   'a probe answers its own task (own AUROC less 0.5, > 0)': (
     lambda run, group: run[f'{group}/ridge/own'] - 0.5
   ),
-  'better than the question text (own less TF-IDF, > 0)': (
-    lambda run, group: run[f'{group}/ridge/own'] - run.get('text', np.nan)
+  'better than the text it has read (own less TF-IDF, > 0)': (
+    lambda run, group: run[f'{group}/ridge/own'] - run[_text(group)]
   ),
   'better than the answer length (own less length, > 0)': (
-    lambda run, group: run[f'{group}/ridge/own'] - run.get('length', np.nan)
+    lambda run, group: run[f'{group}/ridge/own'] - run['length']
   ),
   'not another task (own less transfer, > 0)': _less(
     'ridge/own', 'ridge/transfer'
@@ -67,7 +73,7 @@ CLAIMS: Mapping[str, Callable[[Summary, str], float]] = {
     'sparse/jaccard@50', 'sparse/chance@50'
   ),
   'supports overlap little (Jaccard of 50, < 0.15)': _of('sparse/jaccard@50'),
-  'other tasks do not help (pooled others less own, < 0)': _less(
+  'other tasks do not replace its own (pooled others less own, < 0)': _less(
     'mixture/tasks_pooled', 'ridge/own'
   ),
   'nor combined probes (best of three less own, < 0)': (
@@ -79,14 +85,20 @@ CLAIMS: Mapping[str, Callable[[Summary, str], float]] = {
       - run[f'{group}/mixture/own']
     )
   ),
-  'a mixture beats chance (pooled others less 0.5, about 0)': (
+  'a mixture is at chance (pooled others less 0.5, about 0)': (
     lambda run, group: run[f'{group}/mixture/tasks_pooled'] - 0.5
   ),
-  'activations cluster by task (task accuracy, about 1)': _of(
+  'tasks are told apart linearly (task accuracy, about 1)': _of(
     'clusters/task_accuracy'
+  ),
+  'activations cluster by task (task silhouette less label, > 0)': _less(
+    'clusters/task_silhouette', 'clusters/label_silhouette'
   ),
   'and not by label (label silhouette, about 0)': _of(
     'clusters/label_silhouette'
+  ),
+  'one support costs AUROC (own less one of 50, > 0)': _less(
+    'mixture/own_support_50', 'mixture/bound/one_support_50'
   ),
 }
 

@@ -114,7 +114,11 @@ def fit(
       path,
     )
   left_out = selection.folds(
-    np.random.default_rng(seed), samples.y, samples.train, settings.folds
+    np.random.default_rng(seed),
+    samples.y,
+    samples.train,
+    settings.folds,
+    None if samples.group is None else np.asarray(samples.group),
   )
   return selection.cross_validated(
     samples.x,
@@ -145,7 +149,7 @@ def compare(
     ValueError: see `solvers.check`.
   """
   samples, scale = shared_basis(samples)
-  held = transfer.Tasks(samples.x, samples.y, samples.test)
+  held = transfer.Tasks(samples.x, samples.y, samples.test, samples.group)
   learned = transfer.Tasks(samples.x, samples.y, samples.train)
   everything = samples.x.reshape(-1, len(scale))
   cov = geometry.covariance(everything, samples.train.reshape(-1))
@@ -180,25 +184,19 @@ def compare(
         else jnp.full(3, jnp.nan)
       )
     if kind == 'sparse':
-      found |= _supports(keys[2], chosen, held, settings)
+      found |= _supports(keys[2], chosen, settings)
     out |= {f'{kind}/{name}': value for name, value in found.items()}
   return out
 
 
-def _supports(key, chosen, held, settings):
+def _supports(key, chosen, settings):
   """Overlaps at the chosen lambdas ('own') and at equal sizes."""
   out = {}
   width = chosen.w.shape[-1]
   wanted = {'own': chosen.w != 0}
   for size in settings.supports:
     if size < width:
-      support, at = selection.at_sparsity(chosen.path.w[:, 0], size)
-      wanted[str(size)] = support
-      rows = jnp.arange(len(at))
-      w = chosen.path.w[rows, 0, at]
-      out[f'transfer@{size}'] = transfer.transfer_matrix(
-        w, chosen.path.b[rows, 0, at], held
-      )
+      wanted[str(size)], _ = selection.at_sparsity(chosen.path.w[:, 0], size)
   for name, support in wanted.items():
     out |= {
       f'jaccard@{name}': overlap.jaccard(support),
@@ -218,7 +216,9 @@ def numbers(
   """The flat figures of a comparison.
 
   Means over pairs of two tasks, and over tasks; each task's own AUROC has its
-  interval. `recovered` is transfer above chance over own above chance.
+  interval. `recovered` is transfer above chance over own above chance, and
+  `cosine_of_best_axis` what one axis can have with all tasks in the mean where
+  they are orthogonal: less is no sign of sharing.
 
   Args:
     found: as `compare` gives it.
@@ -229,6 +229,7 @@ def numbers(
   off = ~np.eye(tasks, dtype=bool)
   out = {
     'cosine_of_random': geometry.random_cosine(width),
+    'cosine_of_best_axis': geometry.best_mean_cosine(tasks),
     'span_of_random': geometry.span_chance(tasks, width),
   }
   for kind in KINDS:
@@ -240,8 +241,7 @@ def numbers(
       f'{kind}/transfer': across.mean(),
       f'{kind}/transfer_lowest': across.min(),
       f'{kind}/transfer_highest': across.max(),
-      f'{kind}/recovered': (across.mean() - 0.5)
-      / max(own[:, 0].mean() - 0.5, 1e-9),
+      f'{kind}/recovered': _recovered(across.mean(), own[:, 0].mean()),
       f'{kind}/span': _mean(found[f'{kind}/span']),
       f'{kind}/gap': found[f'{kind}/gap'],
       f'{kind}/kkt': found[f'{kind}/kkt'],
@@ -273,10 +273,12 @@ def numbers(
       for other in ('overlap', 'chance'):
         key = f'sparse/{other}@{size}'
         out[key] = _mean(found[key][off])
-    elif kind == 'sparse/transfer' and size:
-      out[f'sparse/own@{size}'] = np.diag(found[name]).mean()
-      out[name] = found[name][off].mean()
   return {name: float(value) for name, value in out.items()}
+
+
+def _recovered(across, own):
+  """Undefined where a task's own probe is at chance."""
+  return (across - 0.5) / (own - 0.5) if own > 0.5 else np.nan
 
 
 def _mean(values):

@@ -6,6 +6,7 @@ The seed splits samples and draws folds; answers and activations are the same
 for every seed, and are recorded once.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -91,17 +92,17 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
 
 def gather(wanted: recording.Recording) -> None:
   """Records what is missing; opens no model where nothing is."""
-  if not recording.missing(wanted):
-    return
+  store.check(wanted.at(), wanted.manifest())
   # Each process answers on a device of its own.
   own = mesh_lib.make(mesh_lib.MeshConfig(), jax.local_devices()[:1])
-  with mesh_lib.use(own):
-    recording.record(
-      wanted,
-      recording.open_model(wanted),
-      process=jax.process_index(),
-      processes=jax.process_count(),
-    )
+  if recording.missing(wanted):
+    with mesh_lib.use(own):
+      recording.record(
+        wanted,
+        recording.open_model(wanted),
+        process=jax.process_index(),
+        processes=jax.process_count(),
+      )
   if jax.process_count() > 1:
     from jax.experimental import multihost_utils
 
@@ -151,7 +152,16 @@ def graded(
       groups=said.groups,
       seed=seed,
     )
+    both = confounds.text_auroc(
+      task,
+      [f'{q} {a}' for q, a in zip(said.prompts, said.answers, strict=True)],
+      said.labels,
+      groups=said.groups,
+      seed=seed,
+    )
     figures[f'text/{task}'] = float(text)
+    figures[f'text_and_answer/{task}'] = float(both)
+    figures[f'grader/{task}'] = str(said.grader[0])
     figures[f'length/{task}'] = float(max(length))
   if len(names) < 2:
     raise ValueError(
@@ -159,7 +169,7 @@ def graded(
       f'{most} of the time, came {len(names)}; see the shares above, and '
       'change --config.record.tasks'
     )
-  for kind in ('text', 'length'):
+  for kind in ('text', 'text_and_answer', 'length'):
     values = [figures[f'{kind}/{task}'] for task in names]
     figures[kind] = float(np.mean(values))
   return names, figures | {'tasks': float(len(names))}
@@ -168,7 +178,8 @@ def graded(
 class Splits:
   """Training and held-out samples of the tasks, the same at every site.
 
-  Groups (a country, a word) lie on one side each.
+  What a question is about (a country, a word) lies on one side, in all tasks:
+  a probe never meets on the one what another learned from on the other.
   """
 
   def __init__(
@@ -180,17 +191,24 @@ class Splits:
   ):
     self._folder, self._names = wanted.at(), names
     self._wanted = wanted
-    rng = np.random.default_rng(seed)
     said = [store.answers(self._folder, name) for name in names]
     size = max(len(answers.labels) for answers in said)
     shape = len(names), size
     self._y = np.zeros(shape, np.float32)
     self._train, self._test = np.zeros(shape, bool), np.zeros(shape, bool)
+    self._group = np.zeros(shape, np.int32)
     for t, answers in enumerate(said):
       count = len(answers.labels)
       self._y[t, :count] = answers.labels
-      test = held_out(rng, answers.groups, share)
+      test = held_out(answers.groups, share, seed)
       self._test[t, :count], self._train[t, :count] = test, ~test
+      self._group[t, :count] = np.unique(answers.groups, return_inverse=True)[1]
+      for side, mask in (('training', ~test), ('held-out', test)):
+        if not 0 < answers.labels[mask].sum() < mask.sum():
+          raise ValueError(
+            f'{names[t]}: {mask.sum()} {side} answers of one kind; ask more '
+            '--config.record.questions or change --config.test_share'
+          )
 
   def sites(self) -> list[activations.Site]:
     """Those that were recorded, by group and layer."""
@@ -226,21 +244,22 @@ class Splits:
       jnp.array(self._y),
       jnp.array(self._train),
       jnp.array(self._test),
+      jnp.array(self._group),
     )
 
 
-def held_out(
-  rng: np.random.Generator, groups: np.ndarray, share: float
-) -> np.ndarray:
-  """A mask of whole groups with about that share of all samples, at least."""
-  names, inverse, sizes = np.unique(
-    groups, return_inverse=True, return_counts=True
-  )
-  order = rng.permutation(len(names))
-  before = np.cumsum(sizes[order]) - sizes[order]
-  chosen = np.zeros(len(names), bool)
-  chosen[order[before < share * len(groups)]] = True
-  return chosen[inverse]
+def held_out(groups: np.ndarray, share: float, seed: int) -> np.ndarray:
+  """A mask of whole groups, about that share of them.
+
+  By a hash of the group's name and the seed, so that every task agrees.
+  """
+
+  def number(group):
+    digest = hashlib.sha256(f'{seed}/{group}'.encode()).digest()
+    return int.from_bytes(digest[:8], 'big') / 2**64
+
+  names, inverse = np.unique(groups, return_inverse=True)
+  return np.array([number(name) < share for name in names])[inverse]
 
 
 def abstract(cfg: Mapping[str, Any]):

@@ -16,18 +16,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from probes import auroc, objective, solvers
 
 
 class Samples(NamedTuple):
-  """Samples of T tasks, padded; `train` and `test` share none."""
+  """Samples of T tasks, padded; `train` and `test` share none.
+
+  `group` numbers what a sample is about, in [0, N) for each task, where
+  several are about one thing: they lie on one side, and in one fold.
+  """
 
   x: Float[Array, 'T N D']
   y: Float[Array, 'T N']
   train: Bool[Array, 'T N']
   test: Bool[Array, 'T N']
+  group: Int[Array, 'T N'] | None = None
 
 
 # How tasks are laid over one another before they are pooled.
@@ -239,8 +244,9 @@ def few_shot(
   """AUROC on each task from a few of its labels, a mean over draws.
 
   Args:
-    rng: draws the labelled samples, half of each label as far as they go.
-    samples: of all tasks.
+    rng: draws the labelled samples, half of each label as far as they go, the
+      rest of the other.
+    samples: of all tasks, in a shared basis.
     counts: labels of the target.
     draws: how often each count is drawn.
     mu: weight of the ridge.
@@ -261,6 +267,8 @@ def few_shot(
       samples.y.reshape(1, -1),
       jnp.array(weights.reshape(1, tasks * draws, -1), jnp.float32),
       solvers.L2,
+      # Eight labels are no measure of what the features' scales are.
+      basis=(jnp.zeros((1, width)), jnp.ones((1, width))),
       lambdas=jnp.full((1, tasks * draws, 1), mu),
     )
     w, _ = path.raw()
@@ -278,14 +286,17 @@ def _few(rng, samples, count):
   out = np.zeros((tasks, tasks, size), np.float32)
   for t in range(tasks):
     groups = [np.flatnonzero(train[t] & (y[t] == v)) for v in (True, False)]
-    if count < 2 or min(map(len, groups)) < count // 2:
+    fewest, most = sorted(map(len, groups))
+    rare = min(count // 2, fewest)
+    if rare < 1 or count - rare > most:
       raise ValueError(
-        f'task {t}: {count} labels, half of each, were asked for; it has '
+        f'task {t}: {count} labels of both kinds were asked for; it has '
         f'{len(groups[0])} right and {len(groups[1])} wrong answers to learn '
         'from'
       )
-    for group in groups:
-      out[t, t, rng.choice(group, count // 2, replace=False)] = 1
+    groups.sort(key=len)
+    for group, size in zip(groups, (rare, count - rare), strict=True):
+      out[t, t, rng.choice(group, size, replace=False)] = 1
   return out.reshape(tasks, -1)
 
 

@@ -107,6 +107,8 @@ def overlap(arrays: Arrays):
   _heat(axes[0], matrix, names, f'Jaccard of {size} features', 0, 0.5)
   found = [arrays[f'sparse/jaccard@{s}'][off] for s in sizes]
   chance = [np.nanmean(arrays[f'sparse/chance@{s}'][off]) for s in sizes]
+  # A path that ends early has fewer features than were asked for.
+  sizes = [np.mean(arrays[f'sparse/size@{s}']) for s in sizes]
   mean = np.array([np.nanmean(f) for f in found])
   low, high = (np.array([np.nanquantile(f, q) for f in found]) for q in (0, 1))
   axes[1].fill_between(sizes, low, high, color=_BLUE, alpha=0.15, lw=0)
@@ -204,7 +206,6 @@ def embedding(arrays: Arrays):
 
 _WORDS = {
   'own': "the task's own probe",
-  'best_single': 'best single other probe',
   'tasks_pooled': 'other tasks, pooled',
   'tasks_by_sample': 'other tasks, by sample',
   'tasks_centred': 'other tasks, centred',
@@ -233,7 +234,7 @@ def mixtures(arrays: Arrays):
     axis.plot(found[name], [i] * len(found[name]), '|', color=colour, ms=7)
     axis.plot(found[name].mean(), i, 'o', color=colour, ms=6)
   words = [
-    _WORDS.get(name, name.removeprefix('bound/').replace('_', ' ') + ' *')
+    _WORDS.get(name) or name.replace('_', ' ').replace('bound/', '* ')
     for name in order
   ]
   axis.set_yticks(range(len(order)), words, fontsize=8)

@@ -2,7 +2,8 @@
 
 All of docs/papers/probes.md section 5 at one site. Areas under the ROC curve
 of each task's held-out samples. What is named a bound sees labels of the
-target; all else does not.
+target, if only to choose among probes; all else does not. Nor do few-shot and
+low-rank fits, whose ridge is given, bound all that could be reached.
 
 Shapes: T tasks, N samples, D features.
 """
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from probes import (
   auroc,
@@ -21,6 +22,7 @@ from probes import (
   mixtures,
   objective,
   selection,
+  solvers,
   transfer,
 )
 
@@ -82,13 +84,14 @@ def pool(
   area = auroc.auroc(
     jnp.moveaxis(z, -1, 0), samples.y, samples.test
   )  # [probe, task]
-  out['best_single'] = jnp.max(jnp.where(others, area, 0.0), 0)
+  out['bound/best_single'] = jnp.max(jnp.where(others, area, 0.0), 0)
 
   whole = _left_out_none(samples, settings)
   out['bound/with_target'] = whole
   rng = np.random.default_rng(seed)
-  fewest = int(_fewest(samples))
-  counts = tuple(count for count in FEW if count // 2 <= fewest)
+  counts = tuple(
+    count for count in FEW if count <= int(jnp.sum(samples.train, -1).min())
+  )
   for sources in (True, False):
     found = mixtures.few_shot(rng, samples, counts, with_sources=sources)
     ending = '' if sources else '_alone'
@@ -116,44 +119,56 @@ def _left_out_none(samples, settings):
   return area[jnp.argmax(jnp.mean(area, -1))]
 
 
-def _fewest(samples):
-  right = jnp.sum(samples.train * samples.y, -1)
-  wrong = jnp.sum(samples.train, -1) - right
-  return jnp.min(jnp.minimum(right, wrong))
+def supports(
+  samples: mixtures.Samples, settings: compare.Settings, *, seed: int = 0
+) -> dict[str, Float[Array, ' T']]:
+  """Own AUROC with features of each task's choice, and with one choice for all.
 
-
-def one_support(
-  samples: mixtures.Samples, sizes: tuple[int, ...], *, lambdas: int = 30
-) -> tuple[dict[str, Float[Array, ' T']], Bool[Array, 'K D']]:
-  """Own AUROC where all tasks must use the same features (group lasso).
-
-  To be set against the sparse probes of `compare` at the same sizes: what a
-  shared support costs is what disjoint supports are worth.
+  'own_support_<size>' are those of the l1 probes, 'one_support_<size>' those
+  of the group lasso, both refitted without them: what a shared support costs
+  is what disjoint supports are worth.
 
   Args:
     samples: features as they came.
-    sizes: of the support.
-    lambdas: of the path.
-
-  Returns:
-    Areas by 'bound/one_support_<size>', and the supports.
+    settings: of the sparse probes; `supports` are the sizes.
+    seed: of the folds.
   """
   samples, _ = compare.shared_basis(samples)
+  tasks, _, width = samples.x.shape
+  chosen = compare.fit(samples, 'sparse', settings, seed)
   m = samples.train / jnp.sum(samples.train, -1, keepdims=True)
   problem = objective.Problem(samples.x, samples.y, m)
-  top = group_lasso.lambda_max(problem)
-  grid = top * 10.0 ** (-1.5 * jnp.arange(lambdas) / max(lambdas - 1, 1))
+  count = settings.sparse_lambdas
+  grid = group_lasso.lambda_max(problem) * 10.0 ** (
+    -1.5 * jnp.arange(count) / max(count - 1, 1)
+  )
   path = group_lasso.path(problem, grid, tolerance=1e-4, most_steps=2000)
-  size_LD = jnp.linalg.norm(path.w, axis=1)
-  out, supports = {}, []
-  for size in sizes:
-    support, at = selection.at_sparsity(size_LD[None], size)
-    w = path.w[at[0]] * support[0]
-    out[f'bound/one_support_{size}'] = _areas(
-      jnp.einsum('tnd,td->tn', samples.x, w), samples
-    )
-    supports.append(support[0])
-  return out, jnp.stack(supports)
+  together_LD = jnp.linalg.norm(path.w, axis=1)
+  out = {}
+  for size in settings.supports:
+    if size >= width:
+      continue
+    own_TD, _ = selection.at_sparsity(chosen.path.w[:, 0], size)
+    one_1D, _ = selection.at_sparsity(together_LD[None], size)
+    out[f'own_support_{size}'] = _refitted(samples, own_TD)
+    one_TD = jnp.broadcast_to(one_1D, (tasks, width))
+    out[f'bound/one_support_{size}'] = _refitted(samples, one_TD)
+  return out
+
+
+def _refitted(samples, support_TD):
+  """AUROC of nearly unpenalised probes on these features alone."""
+  tasks, _, width = samples.x.shape
+  path = solvers.fit_paths(
+    samples.x * support_TD[:, None],
+    samples.y,
+    samples.train[:, None].astype(jnp.float32),
+    solvers.L2,
+    basis=(jnp.zeros((tasks, width)), jnp.ones((tasks, width))),
+    lambdas=jnp.full((tasks, 1, 1), 1e-2),
+  )
+  z = jnp.einsum('tnd,td->tn', samples.x * support_TD[:, None], path.w[:, 0, 0])
+  return _areas(z, samples)
 
 
 def numbers(found: Mapping[str, Array]) -> dict[str, float]:

@@ -7,6 +7,7 @@ but the folder. docs/papers/probes.md section 2.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
@@ -21,10 +22,14 @@ from lm import (
   hub,
   multiple_choice,
   prefix,
+  scoring,
   transformer,
   weights,
 )
 from probes import activations, store
+
+# Of prompts, examples and graders: what they say changes with it.
+VERSION = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,6 +88,12 @@ class Recording:
           f'record.{name} must be float32 or bfloat16, got '
           f'{getattr(self, name)!r}'
         )
+    activations.sites(
+      max(self.layers, default=0) + 1,
+      wanted=self.layers,
+      streams=self.streams,
+      tokens=self.tokens,
+    )
     unknown = [name for name in self.tasks if name not in tasks.NAMES]
     if unknown or not self.tasks:
       raise ValueError(
@@ -94,7 +105,8 @@ class Recording:
     """What must agree for two recordings to be one."""
     free = ('batch', 'folder', 'accept_licence', 'tasks')
     fields = dataclasses.asdict(self)
-    return {k: v for k, v in fields.items() if k not in free}
+    fields = {k: v for k, v in fields.items() if k not in free}
+    return fields | {'version': VERSION}
 
   def at(self) -> pathlib.Path:
     """Where it lies. Tasks can be added to a recording."""
@@ -177,7 +189,6 @@ def record(
       has.
   """
   folder = recording.at()
-  store.begin(folder, recording.manifest())
   wanted = recording.sites(model.config)
   mine = recording.tasks[process::processes]
   todo = [(t, n) for t, n in missing(recording) if t in mine]
@@ -185,6 +196,8 @@ def record(
     name: tasks.load(name, count=recording.questions, seed=recording.seed)
     for name in dict(todo)
   }
+  # Only now: what cannot be recorded leaves no folder behind.
+  store.begin(folder, recording.manifest())
   with progress.Progress(
     'recording', len(todo) * recording.file, unit='answers', enabled=enabled
   ) as bar:
@@ -206,6 +219,7 @@ def record(
           answers=np.array(texts),
           labels=np.array(labels, np.float32),
           tokens=np.array([len(answer) for answer in ids], np.int32),
+          grader=np.array([task.grader or 'likeliest_option'] * len(asked)),
         ),
         {
           site.name: value
@@ -227,7 +241,7 @@ def _in_text(recording, model, task, asked):
   """Greedy answers up to a line's end, and whether each is right."""
   encode = model.tokenizer.encode
   prompts = [encode(tasks.prompt(task, question)) for question in asked]
-  end = encode('\n')
+  end = encode('\n', add_bos=False)
   found = prefix.greedy(
     model.config,
     model.params,
@@ -255,19 +269,21 @@ def line_of(ids: Sequence[int], tokenizer) -> list[int]:
 
 def _by_option(recording, model, asked):
   """The likeliest option, read in full after the question."""
-  found = multiple_choice.likelihoods(
+  encode = model.tokenizer.encode
+  options = functools.partial(encode, add_bos=False)
+  prompts = [encode(multiple_choice.prompt_of(q)) for q in asked]
+  scored = scoring.score(
     model.config,
     model.params,
-    model.tokenizer.encode,
-    asked,
+    prompts,
+    [[options(f' {c}') for c in question.choices] for question in asked],
     batch=recording.batch,
   )
+  found = [np.array([option.total for option in row]) for row in scored]
   texts = []
   for question, score in zip(asked, found, strict=True):
     size = np.array([len(c.encode('utf-8')) for c in question.choices])
     score = score / size if recording.by_byte else score
     texts.append(question.choices[int(np.argmax(score))])
-  encode = model.tokenizer.encode
-  prompts = [encode(multiple_choice.prompt_of(q)) for q in asked]
   labels = [t in q.answers for t, q in zip(texts, asked, strict=True)]
-  return prompts, [encode(f' {text}') for text in texts], texts, labels
+  return prompts, [options(f' {text}') for text in texts], texts, labels

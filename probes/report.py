@@ -18,7 +18,7 @@ from corpora import progress
 from probes import clusters, compare, mixtures, pooling
 
 # Of a site's arrays, those that figures are drawn from.
-_KEPT = ('transfer', 'cosine', 'cosine_raw', 'mahalanobis', 'brier')
+_KEPT = ('transfer', 'cosine', 'cosine_raw', 'mahalanobis', 'brier', 'size')
 # What a summary has of every site; the best have everything.
 _EVERYWHERE = re.compile(
   r'ridge/(own|own_low|own_high|transfer|cosine|cosine_raw|mahalanobis|'
@@ -71,10 +71,7 @@ def deep(
     seed: of folds, draws and clusters.
   """
   found = pooling.pool(key, samples, settings, seed=seed)
-  width = samples.x.shape[-1]
-  sizes = tuple(size for size in settings.supports if size < width)
-  if sizes:
-    found |= pooling.one_support(samples, sizes)[0]
+  found |= pooling.supports(samples, settings, seed=seed)
   figures = pooling.numbers(found)
   arrays = {f'mixture/{name}': value for name, value in found.items()}
   use = np.asarray(samples.train | samples.test)
@@ -131,20 +128,27 @@ def measure(
     'sites', len(sites), unit='sites', enabled=enabled
   ) as bar:
     for number, (name, group) in enumerate(sites.items()):
-      found, kept = site(
-        jax.random.fold_in(key, number), load(name), names, settings, seed
-      )
+      with jax.default_matmul_precision('highest'):
+        found, kept = site(
+          jax.random.fold_in(key, number), load(name), names, settings, seed
+        )
       figures |= {
         f'{name}/{k}': v for k, v in found.items() if _EVERYWHERE.fullmatch(k)
       }
       score = found['ridge/score']
+      if np.isnan(score) and list(sites.values()).count(group) > 1:
+        raise ValueError(
+          f'{group} has several sites, of which the best can only be told by '
+          'folds; set --config.probes.ridge_at=0'
+        )
       if group not in best or score > best[group][0]:
         best[group] = score, name, found, kept
       bar.update(1)
   for number, (group, (_, name, found, kept)) in enumerate(best.items()):
-    more, drawn = deep(
-      jax.random.fold_in(key, len(sites) + number), load(name), settings, seed
-    )
+    with jax.default_matmul_precision('highest'):
+      more, drawn = deep(
+        jax.random.fold_in(key, len(sites) + number), load(name), settings, seed
+      )
     figures |= {f'{group}/{k}': v for k, v in (found | more).items()}
     figures[f'{group}/site'] = name
     arrays |= {

@@ -35,9 +35,16 @@ class Chosen(NamedTuple):
 
 
 def folds(
-  rng: np.random.Generator, y_SN: np.ndarray, train_SN: np.ndarray, count: int
+  rng: np.random.Generator,
+  y_SN: np.ndarray,
+  train_SN: np.ndarray,
+  count: int,
+  group_SN: np.ndarray | None = None,
 ) -> np.ndarray:
   """Left-out samples [S, F, N] of each fold, both labels in every one.
+
+  Groups stay whole, where there are any: a fold must not know the answers to
+  its own questions from other wordings.
 
   Raises:
     ValueError: a site with fewer than `count` training samples of a label.
@@ -50,10 +57,34 @@ def folds(
       if len(at) < count:
         raise ValueError(
           f'site {s}: {count} folds need {count} training samples with label '
-          f'{int(label)}, came {len(at)}; lower --config.folds or ask more '
-          'questions'
+          f'{int(label)}, came {len(at)}; lower --config.probes.folds or ask '
+          'more questions'
         )
+      if group_SN is not None:
+        continue
       out[s, np.arange(len(at)) % count, at] = True
+    if group_SN is not None:
+      out[s] = _by_group(rng, y_SN[s], train_SN[s], count, group_SN[s], s)
+  return out
+
+
+def _by_group(rng, y_N, train_N, count, group_N, site):
+  """Whole groups, each to the fold that is shortest of its rarer label."""
+  rare = (y_N[train_N].mean() < 0.5) == y_N  # of the label with fewer samples
+  out = np.zeros((count, len(y_N)), bool)
+  for group in rng.permutation(np.unique(group_N[train_N])):
+    at = train_N & (group_N == group)
+    held = [((out[f] & rare).sum(), out[f].sum()) for f in range(count)]
+    # A group without the rare label goes where the fewest samples are.
+    key = 0 if (at & rare).any() else 1
+    out[min(range(count), key=lambda f: held[f][key])] |= at
+  for fold in out:
+    if not 0 < y_N[fold].mean() < 1:
+      raise ValueError(
+        f'site {site}: {count} folds of whole groups do not each have both '
+        f'labels; its samples are about {len(np.unique(group_N[train_N]))} '
+        'things; lower --config.probes.folds or ask more questions'
+      )
   return out
 
 

@@ -128,7 +128,10 @@ def fit_paths(
     return jnp.concatenate([a, jnp.broadcast_to(a[:1], (fill, *a.shape[1:]))])
 
   args = jax.tree.map(padded, (x, y, weights, basis, lambdas))
-  out = _sweep(mesh, penalty, batch, *args)
+  # An accelerator would else round products to ten bits or fewer, and what
+  # the gaps and residuals say would not be so.
+  with jax.default_matmul_precision('highest'):
+    out = _sweep(mesh, penalty, batch, *args)
   return jax.tree.map(lambda a: a[:sites], out) if fill else out
 
 

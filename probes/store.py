@@ -33,6 +33,8 @@ class Answers(NamedTuple):
     answers: the model's.
     labels: 1 where right, float32.
     tokens: how many the answer has.
+    grader: by which it was graded, a key of `corpora.grading.GRADERS` or
+      'likeliest_option'.
   """
 
   ids: np.ndarray
@@ -41,6 +43,7 @@ class Answers(NamedTuple):
   answers: np.ndarray
   labels: np.ndarray
   tokens: np.ndarray
+  grader: np.ndarray
 
 
 def begin(folder: pathlib.Path, manifest: Mapping[str, Any]) -> None:
@@ -49,10 +52,15 @@ def begin(folder: pathlib.Path, manifest: Mapping[str, Any]) -> None:
   Raises:
     ValueError: another recording lies there; names the fields that differ.
   """
+  check(folder, manifest)
+  folder.mkdir(parents=True, exist_ok=True)
+  writer.write_json(folder / 'manifest.json', dict(manifest))
+
+
+def check(folder: pathlib.Path, manifest: Mapping[str, Any]) -> None:
+  """Raises ValueError where another recording lies there."""
   path = folder / 'manifest.json'
   if not path.exists():
-    folder.mkdir(parents=True, exist_ok=True)
-    writer.write_json(path, dict(manifest))
     return
   found = json.loads(path.read_text())
   wanted = json.loads(json.dumps(dict(manifest)))
@@ -62,7 +70,9 @@ def begin(folder: pathlib.Path, manifest: Mapping[str, Any]) -> None:
     if found.get(key) != wanted.get(key)
   )
   if differ:
-    pairs = '; '.join(f'{k}: {found.get(k)} there' for k in differ)
+    pairs = '; '.join(
+      f'{k}: {found.get(k)} there, {wanted.get(k)} asked' for k in differ
+    )
     raise ValueError(
       f'{folder} holds another recording ({pairs}); set --config.record.folder '
       'to a new folder, or the same fields'

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key, Shaped
+from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
 from probes import auroc as auroc_lib
 
@@ -31,11 +31,13 @@ class Tasks(NamedTuple):
     x: activations in the basis of the probes, any float dtype.
     y: 1 for a correct answer, else 0; of any dtype.
     mask: False for padding; what stands there is ignored.
+    group: numbers in [0, N) of what an answer is about, if several share it.
   """
 
   x: Float[Array, 'T N D']
   y: Shaped[Array, 'T N']
   mask: Bool[Array, 'T N']
+  group: Int[Array, 'T N'] | None = None
 
 
 def scores(
@@ -80,8 +82,9 @@ def transfer_intervals(
 ) -> Float[Array, 'S T 3']:
   """`transfer_matrix` with percentile intervals over target samples.
 
-  The probes stay as they are: what their own training samples leave open is
-  not in the interval. All probes see the same replicates of a task.
+  Groups are drawn whole, where there are any. The probes stay as they are:
+  what their own training samples leave open is not in the interval. All probes
+  see the same replicates of a task.
 
   Args:
     key: consumed here.
@@ -104,6 +107,7 @@ def transfer_intervals(
       z_STN[source, target],
       tasks.y[target],
       tasks.mask[target],
+      None if tasks.group is None else tasks.group[target],
       draws=draws,
       level=level,
     )

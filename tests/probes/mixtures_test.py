@@ -146,7 +146,7 @@ class BoundTest(absltest.TestCase):
     self.assertGreater(float(found[:, 1].mean()), float(found[:, 0].mean()))
 
   def test_too_few(self):
-    with self.assertRaisesRegex(ValueError, 'task 0: 100 labels'):
+    with self.assertRaisesRegex(ValueError, 'task 0: 100 labels of both kinds'):
       mixtures.few_shot(np.random.default_rng(0), world(1.0, 1.0), (100,))
 
   def test_low_rank(self):
