@@ -4,6 +4,7 @@ Each function builds a side in a process of its own and returns what runs it
 once. Objectives are compared in float64, away from any clock.
 """
 
+import ctypes
 import functools
 import multiprocessing
 import pathlib
@@ -236,18 +237,15 @@ def sequences(count: int) -> np.ndarray:
   return np.random.default_rng(0).integers(100, 40_000, (count, LENGTH))
 
 
-def _grown(run) -> int:
-  """Bytes that the process grows by at the peak of a first run."""
-  before = _status('VmRSS')
+def _measured(run):
+  """(seconds, bytes that the process grew by at its peak, what it read)."""
+  ctypes.CDLL(None).malloc_trim(0)  # what earlier runs have left
   pathlib.Path('/proc/self/clear_refs').write_text('5')
-  run()
-  return _status('VmHWM') - before
-
-
-def _clocked(run, memory: int):
+  before = _status('VmRSS')
   began = time.monotonic()
   found = run()
-  return time.monotonic() - began, memory, found
+  seconds = time.monotonic() - began
+  return seconds, _status('VmHWM') - before, found
 
 
 def _status(field: str) -> int:
@@ -277,8 +275,8 @@ def read_ours(count: int):
     )
     return np.stack([found[site] for site in sites], 1)
 
-  memory = _grown(read)
-  return lambda: _clocked(read, memory)
+  read()
+  return lambda: _measured(read)
 
 
 def read_theirs(folder: pathlib.Path, count: int):
@@ -303,5 +301,5 @@ def read_theirs(folder: pathlib.Path, count: int):
         parts.append(torch.stack(at, 1).reshape(len(rows), -1, at[0].shape[-1]))
     return torch.cat(parts).numpy()
 
-  memory = _grown(read)
-  return lambda: _clocked(read, memory)
+  read()
+  return lambda: _measured(read)
