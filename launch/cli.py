@@ -82,7 +82,12 @@ def _keep_memory() -> None:
   page by page: 7% of a small model's step, beside huge pages alone. It reads
   its tunables only at the start of a process. Tunables that the user set are
   left alone.
+
+  And with one thread in OpenBLAS, which factors XLA's matrices on a CPU: its
+  threads wait for one another by spinning, and where another program has one
+  of the cores that took ridge probes from 3 seconds to 100.
   """
+  os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
   tunables = os.environ.get('GLIBC_TUNABLES', '')
   if 'glibc.malloc.' in tunables:
     return

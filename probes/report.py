@@ -6,6 +6,7 @@ answer best on left-out training samples: no test label chooses it. Mixtures,
 bounds and clusters are measured there alone.
 """
 
+import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -25,6 +26,8 @@ _EVERYWHERE = re.compile(
   r'recovered|by_cosine|by_mahalanobis|span|brier_own)(/.*)?|'
   r'sparse/(own|transfer|cosine|jaccard@50|chance@50)|mixture/tasks_pooled'
 )
+# Features of the supports that are compared at every site.
+_SIZE = 50
 # Points of the picture that shows clusters.
 _SHOWN = 1500
 
@@ -35,6 +38,8 @@ def site(
   names: Sequence[str],
   settings: compare.Settings,
   seed: int,
+  *,
+  brief: bool = False,
 ) -> tuple[dict[str, float], dict[str, Array]]:
   """Numbers and arrays of a site.
 
@@ -44,8 +49,12 @@ def site(
     names: of the tasks.
     settings: see `compare.Settings`.
     seed: of the folds.
+    brief: see `compare.compare`.
   """
-  found = compare.compare(key, samples, settings, seed=seed)
+  if brief:
+    at = tuple(size for size in settings.supports if size == _SIZE)
+    settings = dataclasses.replace(settings, supports=at)
+  found = compare.compare(key, samples, settings, seed=seed, brief=brief)
   pooled = pooling.mixtures_of_tasks(samples, settings)
   figures = compare.numbers(found, names) | pooling.numbers(pooled)
   kept = {
@@ -129,8 +138,13 @@ def measure(
   ) as bar:
     for number, (name, group) in enumerate(sites.items()):
       with jax.default_matmul_precision('highest'):
-        found, kept = site(
-          jax.random.fold_in(key, number), load(name), names, settings, seed
+        found, _ = site(
+          jax.random.fold_in(key, number),
+          load(name),
+          names,
+          settings,
+          seed,
+          brief=True,
         )
       figures |= {
         f'{name}/{k}': v for k, v in found.items() if _EVERYWHERE.fullmatch(k)
@@ -142,12 +156,16 @@ def measure(
           'folds; set --config.probes.ridge_at=0'
         )
       if group not in best or score > best[group][0]:
-        best[group] = score, name, found, kept
+        best[group] = score, number, name
       bar.update(1)
-  for number, (group, (_, name, found, kept)) in enumerate(best.items()):
+  for group, (_, number, name) in best.items():
+    samples = load(name)
     with jax.default_matmul_precision('highest'):
+      found, kept = site(
+        jax.random.fold_in(key, number), samples, names, settings, seed
+      )
       more, drawn = deep(
-        jax.random.fold_in(key, len(sites) + number), load(name), settings, seed
+        jax.random.fold_in(key, len(sites) + number), samples, settings, seed
       )
     figures |= {f'{group}/{k}': v for k, v in (found | more).items()}
     figures[f'{group}/site'] = name

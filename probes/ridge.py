@@ -71,7 +71,12 @@ def _path(problem, mus, *, tolerance, most_steps):
 
 
 def _step(problem, w, b, mu):
-  """One Newton step, halved until F is not higher; whether it fell."""
+  """One Newton step, halved until F is not higher; whether to go on.
+
+  Not where F fell by nothing, nor where all that the step promised is below
+  what F is rounded to: gradients of ill-conditioned features stay above any
+  tolerance there.
+  """
   x, y, m = problem
   z = x @ w + b
   p = jax.nn.sigmoid(z)
@@ -87,4 +92,7 @@ def _step(problem, w, b, mu):
   t, lower = lasso.search(
     problem, z, x @ d + d_b, w, d, jnp.zeros((), x.dtype), mu
   )
+  loss = jnp.sum(m * objective.losses(z, y)) + mu / 2 * jnp.sum(w * w)
+  promised = -0.5 * (g @ d) + 0.5 * jnp.sum(r) ** 2 / curve_b
+  lower &= promised > jnp.finfo(x.dtype).eps * loss
   return w + t * d, b + t * d_b, lower

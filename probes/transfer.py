@@ -117,6 +117,42 @@ def transfer_intervals(
   return cells.reshape(sources, targets, 3)
 
 
+@functools.partial(jax.jit, static_argnames=('draws', 'level'))
+def own_intervals(
+  key: Key[Array, ''],
+  w: Float[Array, 'T D'],
+  b: Float[Array, ' T'],
+  tasks: Tasks,
+  *,
+  draws: int = 1000,
+  level: float = 0.95,
+) -> Float[Array, 'T 3']:
+  """The diagonal of `transfer_intervals`, at a T-th of its cost.
+
+  Args:
+    key: consumed here.
+    w: one probe a task.
+    b: intercepts.
+    tasks: samples that no probe was fitted on.
+    draws: replicates.
+    level: of the intervals, in (0, 1).
+  """
+
+  def one(args):
+    number, w, b, task = args
+    return auroc_lib.bootstrap_auroc(
+      jax.random.fold_in(key, number),
+      task.x @ w + b,
+      task.y,
+      task.mask,
+      task.group,
+      draws=draws,
+      level=level,
+    )
+
+  return jax.lax.map(one, (jnp.arange(len(w)), w, b, tasks))
+
+
 def brier(
   z: Float[Array, '... N'],
   y: Shaped[Array, '... N'],

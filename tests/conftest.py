@@ -1,5 +1,10 @@
 """Every test runs on four devices, with the shapes in annotations executed."""
 
+import os
+
+# Before anything loads OpenBLAS; see launch/cli.py.
+os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+
 import jax
 import jaxtyping
 

@@ -26,7 +26,7 @@ def probes(**changes) -> ConfigDict:
   return ConfigDict(
     dict(
       ridge_at=0.0,
-      ridge_lambdas=7,
+      ridge_lambdas=5,
       ridge_ratio=1e-4,
       sparse_at=0.0,
       sparse_lambdas=30,

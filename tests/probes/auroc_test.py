@@ -183,6 +183,55 @@ class BootstrapTest(parameterized.TestCase):
     self.assertAlmostEqual(float(estimate), won.mean(), places=5)
     self.assertAlmostEqual(float(high - low) / (2 * 1.96 * error), 1, delta=0.1)
 
+  def test_groups_are_drawn_whole(self):
+    rng = np.random.default_rng(4)
+    y = (rng.random(90) < 0.4).astype(np.int32)
+    z = (rng.standard_normal(90) + y).astype(np.float32)
+
+    def width(copies, groups):
+      # Copies lie apart, and the numbers of their groups are not in order.
+      order = np.random.default_rng(5).permutation(90 * copies)
+      number = np.random.default_rng(6).permutation(90)
+      found = auroc.bootstrap_auroc(
+        jax.random.key(4),
+        jnp.asarray(np.tile(z, copies)[order]),
+        jnp.asarray(np.tile(y, copies)[order]),
+        groups=jnp.asarray(np.tile(number, copies)[order]) if groups else None,
+        draws=1000,
+      )
+      self.assertAlmostEqual(float(found[0]), by_pairs(z, y), places=5)
+      self.assertBetween(found[0], found[1], found[2])
+      return float(found[2] - found[1])
+
+    alone = width(1, False)
+    # Not to draw within each class as well is a little wider, if at all.
+    self.assertAlmostEqual(width(1, True) / alone, 1.0, delta=0.1)
+    self.assertAlmostEqual(width(4, True) / width(1, True), 1.0, delta=0.1)
+    self.assertAlmostEqual(width(4, False) / alone, 1 / 2, delta=0.05)
+
+  def test_padding_is_in_no_group(self):
+    rng = np.random.default_rng(7)
+    y = rng.integers(0, 2, 60)
+    z, group = rng.standard_normal(60) + y, np.arange(60) // 2
+    mask = np.arange(60) < 40
+    found = [
+      auroc.bootstrap_auroc(
+        jax.random.key(5),
+        jnp.asarray(np.where(mask, z, score), jnp.float32),
+        jnp.asarray(np.where(mask, y, label)),
+        jnp.asarray(mask),
+        # Of none of the others, of one of them.
+        jnp.asarray(np.where(mask, group, number)),
+        draws=300,
+      )
+      for score, label, number in ((0.0, 0, 0), (np.nan, 1, 59), (9.0, 1, 25))
+    ]
+    self.assertAlmostEqual(
+      float(found[0][0]), by_pairs(z[:40], y[:40]), places=5
+    )
+    for other in found[1:]:
+      np.testing.assert_array_equal(other, found[0])
+
   def test_padding_is_never_drawn(self):
     scores = jnp.array([5.0, 1.0, jnp.nan, 6.0, -9.0])
     got = auroc.bootstrap_auroc(

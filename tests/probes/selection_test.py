@@ -28,6 +28,45 @@ class SelectionTest(absltest.TestCase):
     with self.assertRaisesRegex(ValueError, 'site 0: 3 folds need 3'):
       selection.folds(np.random.default_rng(0), self.y, few, 3)
 
+  def test_groups_are_whole_in_every_fold(self):
+    # Up to seven samples about a thing; numbers have gaps, and those that are
+    # not to be learned from are about the same things.
+    rng = np.random.default_rng(1)
+    group = np.stack([rng.integers(0, n, 120) for n in (40, 25)]) * 3
+    train = np.asarray(self.train)
+    for count in (2, 3, 5):
+      left_out = selection.folds(
+        np.random.default_rng(2), self.y, train, count, group
+      )
+      self.assertEqual(left_out.shape, (2, count, 120))
+      # Every training sample in one, no other sample in any.
+      np.testing.assert_array_equal(left_out.sum(1), train)
+      for s in range(2):
+        for fold in left_out[s]:
+          inner = train[s] & ~fold
+          self.assertEmpty(set(group[s, fold]) & set(group[s, inner]))
+          for side in (fold, inner):
+            self.assertEqual(set(np.asarray(self.y)[s, side]), {0, 1})
+          # No fold has more than twice its share.
+          self.assertLess(fold.sum(), 2 * train[s].sum() / count)
+
+  def test_rare_labels_are_spread_over_folds_of_groups(self):
+    # Of 30 groups of four every fifth is right throughout, the rest never.
+    group = np.arange(120)[None] // 4
+    y = (group % 5 == 0).astype(np.float32)
+    left_out = selection.folds(
+      np.random.default_rng(3), y, np.ones((1, 120), bool), 3, group
+    )
+    np.testing.assert_array_equal((left_out * y[:, None]).sum(-1), [[8] * 3])
+    np.testing.assert_array_equal(left_out.sum(-1), [[40] * 3])
+
+  def test_fewer_groups_than_folds(self):
+    group = np.arange(120)[None] % 2 * np.ones((2, 1), int)
+    with self.assertRaisesRegex(
+      ValueError, 'site 0: 3 folds of whole groups .* about 2 things; lower'
+    ):
+      selection.folds(np.random.default_rng(0), self.y, self.train, 3, group)
+
   def test_cross_validated(self):
     # Labels of the first site are real, those of the second are coins.
     y = self.y.at[1].set(jnp.arange(120) % 2)

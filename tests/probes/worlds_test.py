@@ -4,7 +4,7 @@ docs/papers/probes.md section 10: measured with scikit-learn, C = 0.01 of
 ridge and 0.03 of l1, which at 800 samples are the lambdas below.
 """
 
-import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -55,28 +55,41 @@ class WorldsTest(parameterized.TestCase):
     np.testing.assert_array_equal((s.y * s.train).sum(-1), [10] * 3)
 
   def test_truth_is_where_the_formula_says(self):
-    world = worlds.World(
-      shared=3.0, specific=4.0, tasks=2, train=20_000, test=1, width=6, rank=1
+    def truths(shared, specific):
+      """Mean of right less mean of wrong answers, [T, D]."""
+      world = worlds.World(
+        shared=shared,
+        specific=specific,
+        tasks=2,
+        train=20_000,
+        test=1,
+        width=6,
+        rank=1,
+      )
+      s = worlds.draw(jax.random.key(0), world)
+      right, wrong = (
+        jnp.sum(s.x * (s.y == v)[..., None], 1) / jnp.sum(s.y == v, 1)[:, None]
+        for v in (1, 0)
+      )
+      return np.asarray(right - wrong)
+
+    both, shared, own, none = (
+      truths(*of) for of in ((3.0, 4.0), (3.0, 0.0), (0.0, 4.0), (0.0, 0.0))
     )
-    s = worlds.draw(jax.random.key(0), world)
-    right, wrong = (
-      jnp.sum(s.x * (s.y == v)[..., None], 1) / jnp.sum(s.y == v, 1)[:, None]
-      for v in (1, 0)
-    )
-    # The means of right and wrong differ by a shared + b specific_t, whose
-    # parts are unit vectors: between the lengths 1 and 7.
-    apart = right - wrong
-    for length in np.linalg.norm(apart, axis=-1):
-      self.assertBetween(length, 0.9, 7.1)
-    # Of two tasks, what is not shared is b (specific_1 - specific_2).
-    other = dataclasses.replace(world, specific=0.0)
-    t = worlds.draw(jax.random.key(0), other)
-    right, wrong = (
-      jnp.sum(t.x * (t.y == v)[..., None], 1) / jnp.sum(t.y == v, 1)[:, None]
-      for v in (1, 0)
-    )
+    length = functools.partial(np.linalg.norm, axis=-1)
+    # Means of 10,000 with the nuisance along one direction.
+    np.testing.assert_allclose(none, 0.0, atol=0.1)
+    np.testing.assert_allclose(length(shared), 3.0, atol=0.1)
+    np.testing.assert_allclose(length(own), 4.0, atol=0.1)
+    # One for all, and each its own.
+    np.testing.assert_allclose(shared[0], shared[1], atol=0.1)
+    self.assertGreater(length(own[0] - own[1]), 1.0)
+    # The key draws the same noise: what differs is the term alone.
+    np.testing.assert_allclose(length(both - shared), 4.0, atol=1e-3)
+    np.testing.assert_allclose(length(both - own), 3.0, atol=1e-3)
+    cos = np.sum((shared - none) * (own - none), -1) / 12
     np.testing.assert_allclose(
-      np.linalg.norm(right - wrong, axis=-1), 3.0, atol=0.1
+      length(both - none) ** 2, 9 + 16 + 24 * cos, atol=1e-2
     )
 
   def test_a_world_of_nothing(self):
