@@ -47,7 +47,8 @@ def folds(
   its own questions from other wordings.
 
   Raises:
-    ValueError: a site with fewer than `count` training samples of a label.
+    ValueError: a site with fewer than `count` training samples of a label, or
+      whose groups leave a fold with one label.
   """
   y_SN, train_SN = np.asarray(y_SN) > 0.5, np.asarray(train_SN) > 0
   out = np.zeros((len(y_SN), count, y_SN.shape[1]), bool)
@@ -79,7 +80,7 @@ def _by_group(rng, y_N, train_N, count, group_N, site):
     key = 0 if (at & rare).any() else 1
     out[min(range(count), key=lambda f: held[f][key])] |= at
   for fold in out:
-    if not 0 < y_N[fold].mean() < 1:
+    if not 0 < y_N[fold].sum() < fold.sum():
       raise ValueError(
         f'site {site}: {count} folds of whole groups do not each have both '
         f'labels; its samples are about {len(np.unique(group_N[train_N]))} '

@@ -142,7 +142,7 @@ def own_intervals(
     number, w, b, task = args
     return auroc_lib.bootstrap_auroc(
       jax.random.fold_in(key, number),
-      task.x @ w + b,
+      scores(w[None], b[None], task.x[None])[0, 0],
       task.y,
       task.mask,
       task.group,

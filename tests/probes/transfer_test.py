@@ -88,6 +88,18 @@ class MatrixTest(parameterized.TestCase):
     self.assertTrue((got[..., 2] > got[..., 0]).all())
     np.testing.assert_array_equal(got[0], got[2])
 
+  def test_own_intervals_are_its_diagonal(self):
+    w, b, tasks = small()
+    group = jnp.asarray(np.arange(34).reshape(2, 17) % 17 // 2)
+    for held in (tasks, tasks._replace(group=group)):
+      key = jax.random.key(3)
+      whole = transfer.transfer_intervals(key, w[:2], b[:2], held, draws=50)
+      own = transfer.own_intervals(key, w[:2], b[:2], held, draws=50)
+      np.testing.assert_allclose(
+        own, np.asarray(whole)[[0, 1], [0, 1]], atol=1e-6
+      )
+      self.assertGreater(float(jnp.ptp(own)), 0.0)
+
 
 class BrierTest(parameterized.TestCase):
   def test_hand_counts(self):
