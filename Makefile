@@ -18,7 +18,7 @@ help:
 	@echo 'make demo-cascade  then: write with SmolLM2 as the partner'
 	@echo 'make test    the whole test suite'
 	@echo 'make lint    ruff, check and format'
-	@echo 'make bench   beside PyTorch, transformers and spaCy, into docs/results'
+	@echo 'make bench   beside their peers, into docs/results'
 	@echo 'make clean   remove $(VENV) and caches, but neither data nor runs'
 	@echo 'Variables:   PYTHON=$(PYTHON) VENV=$(VENV) WORKERS=$(WORKERS)' \
 	  'WORKDIR=$(WORKDIR)'
@@ -44,6 +44,7 @@ bench: $(VENV)/annotate.stamp $(VENV)/bench.stamp
 	$(python) -m benchmarks.tokens --out=docs/results/tokens.json
 	$(python) -m benchmarks.decode --out=docs/results/decode.json
 	$(python) -m benchmarks.diffusion --out=docs/results/diffusion_speed.json
+	$(python) -m benchmarks.probes --out=docs/results/probes_speed.json
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache build socratic.egg-info

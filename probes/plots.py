@@ -21,6 +21,7 @@ from engine import plots as plots_lib
 _BLACK, _ORANGE, _BLUE, _GREEN, _PINK, _SKY, _RED, _ = plots_lib.COLOURS
 _COLOURS = (_BLUE, _ORANGE, _GREEN, _PINK, _SKY, _RED, '#8C8C8C', _BLACK)
 _MARKERS = 'osD^vPX*<>'
+_BESIDE = (1.0, 0.5)
 _ARRAY = re.compile(r'(.+?)/array/(.+)')
 _LAYER = re.compile(r'L(\d+)\.(.+)')
 
@@ -164,7 +165,9 @@ def path(arrays: Arrays):
   axis.set_xscale('symlog', linthresh=10)
   axis.set_xlabel('features that the sparse probe uses')
   axis.set_ylabel('AUROC on left-out folds')
-  axis.legend(frameon=False, fontsize=7, ncols=2)
+  axis.legend(
+    frameon=False, fontsize=7, loc='center left', bbox_to_anchor=_BESIDE
+  )
   plots_lib.style(axis)
   return figure
 
@@ -223,7 +226,12 @@ def mixtures(arrays: Arrays):
     for key, value in arrays.items()
     if key.startswith('mixture/')
   }
-  order = [*_WORDS, *sorted(set(found) - set(_WORDS), key=_natural)]
+  own = [name for name in found if name.startswith('own_support')]
+  order = ['own', *sorted(own, key=_natural), *_WORDS]
+  order = [
+    *dict.fromkeys(order),
+    *sorted(set(found) - set(order), key=_natural),
+  ]
   order = [name for name in order if name in found][::-1]
   figure, axis = plt.subplots(
     figsize=(7, 0.8 + 0.24 * len(order)), layout='constrained'
@@ -303,7 +311,9 @@ def layers(summaries: list[Mapping[str, Any]]):
     axis.set_xlabel('layer')
     plots_lib.style(axis)
   axes[0, 0].set_ylabel('mean over tasks or pairs (band: seeds)')
-  axes[0, -1].legend(frameon=False, fontsize=8)
+  axes[0, -1].legend(
+    frameon=False, fontsize=8, loc='center left', bbox_to_anchor=_BESIDE
+  )
   return figure
 
 
