@@ -7,6 +7,7 @@ os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 
 import jax
 import jaxtyping
+import pytest
 
 from tests import shapes
 
@@ -18,3 +19,11 @@ jaxtyping.install_import_hook(
   ['corpora', 'diffusion_sampler', 'engine', 'lacy', 'lm', 'probes'],
   f'{shapes.__name__}.check',
 )
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _forget_programs():
+  """Drops what a file compiled: a process has 65,530 mappings, and XLA falls
+  over where a long run of tests has used them up."""
+  yield
+  jax.clear_caches()
