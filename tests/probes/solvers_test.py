@@ -118,7 +118,9 @@ class ReferenceTest(parameterized.TestCase):
     x, y = data(1, samples, features)
     penalty = solvers.Penalty(share=share, lambdas=12, ratio=0.03)
     path = fit(x, y, penalty)
-    value, gap, _ = solvers.certify(x, y, np.ones(samples), path, 0, 0, share)
+    value, gap, _ = solvers.certify(
+      jnp.array(x), jnp.array(y), jnp.ones(samples), path, 0, 0, share
+    )
     lam = np.asarray(path.lambdas[0, 0], np.float64)
     least = [reference(x, y, share * v, (1 - share) * v) for v in lam]
     np.testing.assert_allclose(value, least, rtol=1e-6)
@@ -130,7 +132,9 @@ class ReferenceTest(parameterized.TestCase):
   def test_value_is_float64s(self):
     x, y = data(1)
     path = fit(x, y, solvers.L1)
-    value, gap, kkt = solvers.certify(x, y, np.ones(60), path, 0, 0, 1.0)
+    value, gap, kkt = solvers.certify(
+      jnp.array(x), jnp.array(y), jnp.ones(60), path, 0, 0, 1.0
+    )
     self.assertEqual(value.dtype, np.float64)
     np.testing.assert_allclose(value, path.value[0, 0], rtol=1e-5)
     np.testing.assert_allclose(gap, path.gap[0, 0], atol=1e-5)
