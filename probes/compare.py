@@ -279,9 +279,7 @@ def numbers(
       }
       if f'sparse/p@{size}' in found:
         p = found[f'sparse/p@{size}'][off]
-        out[f'sparse/above_chance@{size}'] = _mean(
-          np.where(np.isnan(found[name][off]), np.nan, p < 0.05)
-        )
+        out[f'sparse/above_chance@{size}'] = np.mean(p < 0.05)
       for other in ('overlap', 'chance'):
         key = f'sparse/{other}@{size}'
         out[key] = _mean(found[key][off])
