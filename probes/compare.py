@@ -193,6 +193,8 @@ def compare(
         else jnp.full(3, jnp.nan)
       )
     if kind == 'sparse':
+      path = chosen.path.lambdas[:, 0], chosen.path.nnz[:, 0], chosen.score
+      found['path'] = jnp.stack(path, 1)  # [T, 3, L]
       found |= _supports(keys[2], chosen, settings, brief)
     out |= {f'{kind}/{name}': value for name, value in found.items()}
   return out

@@ -148,11 +148,11 @@ def scatter(arrays: Arrays):
 
 def path(arrays: Arrays):
   """AUROC of left-out training samples by the features that a probe uses."""
-  if np.isnan(arrays['path'][:, 2]).all():  # lambda was given
+  if np.isnan(arrays['sparse/path'][:, 2]).all():  # lambda was given
     return None
   figure, axis = plt.subplots(figsize=(6, 4), layout='constrained')
   for t, name in enumerate(arrays['names']):
-    _, nnz, score = arrays['path'][t]
+    _, nnz, score = arrays['sparse/path'][t]
     axis.plot(
       nnz,
       score,

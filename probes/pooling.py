@@ -46,13 +46,17 @@ def mixtures_of_tasks(
   return {'tasks_pooled': _left_out(samples, brief)}
 
 
-def _left_out(samples, settings, **options):
-  penalty, lambdas = settings.penalty('ridge'), None
-  if settings.ridge_at:
-    lambdas = (settings.ridge_at,)
-  return mixtures.left_out(
-    mixtures.mixtures_of_tasks(samples, penalty, lambdas=lambdas, **options)
+def _mixed(samples, settings, **options):
+  return mixtures.mixtures_of_tasks(
+    samples,
+    settings.penalty('ridge'),
+    lambdas=(settings.ridge_at,) if settings.ridge_at else None,
+    **options,
   )
+
+
+def _left_out(samples, settings, **options):
+  return mixtures.left_out(_mixed(samples, settings, **options))
 
 
 def pool(
@@ -90,8 +94,9 @@ def pool(
   )  # [probe, task]
   out['bound/best_single'] = jnp.max(jnp.where(others, area, 0.0), 0)
 
-  whole = _left_out_none(samples, settings)
-  out['bound/with_target'] = whole
+  # All tasks together, at the lambda best for all.
+  area = _mixed(samples, settings, with_target=True)[0]
+  out['bound/with_target'] = area[jnp.argmax(jnp.mean(area, -1))]
   rng = np.random.default_rng(seed)
   counts = tuple(
     count for count in FEW if count <= int(jnp.sum(samples.train, -1).min())
@@ -110,17 +115,6 @@ def pool(
 
 def _areas(z, samples):
   return auroc.auroc(z, samples.y, samples.test)
-
-
-def _left_out_none(samples, settings):
-  """Mixtures that see all tasks, at the lambda best for all."""
-  penalty, lambdas = settings.penalty('ridge'), None
-  if settings.ridge_at:
-    lambdas = (settings.ridge_at,)
-  area = mixtures.mixtures_of_tasks(
-    samples, penalty, lambdas=lambdas, with_target=True
-  )[0]
-  return area[jnp.argmax(jnp.mean(area, -1))]
 
 
 def supports(

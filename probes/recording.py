@@ -72,12 +72,7 @@ class Recording:
   accept_licence: str = ''
 
   def __post_init__(self):
-    for name in (
-      'questions',
-      'max_new_tokens',
-      'file',
-      'batch',
-    ):
+    for name in ('questions', 'max_new_tokens', 'file', 'batch'):
       if getattr(self, name) < 1:
         raise ValueError(
           f'record.{name} must be positive, got {getattr(self, name)}'

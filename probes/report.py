@@ -19,7 +19,10 @@ from corpora import progress
 from probes import clusters, compare, mixtures, pooling
 
 # Of a site's arrays, those that figures are drawn from.
-_KEPT = ('transfer', 'cosine', 'cosine_raw', 'mahalanobis', 'brier', 'size')
+_KEPT = {
+  *('transfer', 'cosine', 'cosine_raw', 'mahalanobis', 'brier'),
+  *('path', 'size', 'jaccard', 'chance'),
+}
 # What a summary has of every site; the best have everything.
 _EVERYWHERE = re.compile(
   r'ridge/(own|own_low|own_high|transfer|cosine|cosine_raw|mahalanobis|'
@@ -60,7 +63,7 @@ def site(
   kept = {
     name: value
     for name, value in found.items()
-    if name.partition('/')[2].partition('@')[0] in (*_KEPT, 'jaccard', 'chance')
+    if name.partition('/')[2].partition('@')[0] in _KEPT
   }
   return figures, kept
 
@@ -94,17 +97,8 @@ def deep(
     'embedding': clusters.embedding_2d(x[some], seed=seed),
     'embedding_task': task[some],
     'embedding_label': y[some],
-    'path': _path(samples, settings, seed),
   }
   return figures, arrays
-
-
-def _path(samples, settings, seed):
-  """Of each task's sparse probes: lambda, features used, left-out AUROC."""
-  samples, _ = compare.shared_basis(samples)
-  chosen = compare.fit(samples, 'sparse', settings, seed)
-  rows = chosen.path.lambdas[:, 0], chosen.path.nnz[:, 0], chosen.score
-  return np.stack([np.asarray(row, float) for row in rows], 1)
 
 
 def measure(

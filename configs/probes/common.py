@@ -4,7 +4,7 @@ from ml_collections import ConfigDict
 
 from configs import common
 
-# Measured with four examples each, greedy: see docs/papers/probes.md.
+# `right/<task>` in docs/results/probes_smollm2.json says how often they are.
 TASKS = (
   'capital',
   'continent',
