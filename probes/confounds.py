@@ -21,7 +21,7 @@ from sklearn import (
   pipeline,
 )
 
-from probes import auroc
+from engine import auroc
 
 # One-letter words too: digits are what an arithmetic question is made of.
 _WORD = r'(?u)\b\w+\b'

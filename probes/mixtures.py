@@ -18,7 +18,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from probes import auroc, objective, solvers
+from engine import auroc
+from probes import objective, solvers
 
 
 class Samples(NamedTuple):

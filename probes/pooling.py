@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from engine import auroc
 from probes import (
-  auroc,
   compare,
   group_lasso,
   mixtures,

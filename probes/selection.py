@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from probes import auroc, overlap, solvers
+from engine import auroc
+from probes import overlap, solvers
 
 
 class Chosen(NamedTuple):

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
-from probes import auroc as auroc_lib
+from engine import auroc as auroc_lib
 
 _NEWTON_STEPS = 25
 # Of a Newton step, the first of these that does not raise the loss is taken.

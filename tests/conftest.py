@@ -16,7 +16,15 @@ jax.config.update('jax_num_cpu_devices', 4)
 # Tests compile much and run little.
 jax.config.update('jax_disable_most_optimizations', True)
 jaxtyping.install_import_hook(
-  ['corpora', 'diffusion_sampler', 'engine', 'lacy', 'lm', 'probes'],
+  [
+    'calibration',
+    'corpora',
+    'diffusion_sampler',
+    'engine',
+    'lacy',
+    'lm',
+    'probes',
+  ],
   f'{shapes.__name__}.check',
 )
 

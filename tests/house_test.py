@@ -135,7 +135,15 @@ class FilesTest(absltest.TestCase):
 
     pinned = names((ROOT / 'constraints.txt').read_text('utf-8').splitlines())
     wanted = names(setup_list('options', 'install_requires'))
-    for extra in ('annotate', 'beam', 'probes', 'tensorboard', 'bench', 'test'):
+    for extra in (
+      'annotate',
+      'beam',
+      'calibration',
+      'probes',
+      'tensorboard',
+      'bench',
+      'test',
+    ):
       wanted |= names(setup_list('options.extras_require', extra))
     self.assertGreater(len(wanted), 20)
     self.assertEmpty(wanted - pinned)

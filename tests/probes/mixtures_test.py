@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from probes import auroc, mixtures, solvers, worlds
+from engine import auroc
+from probes import mixtures, solvers, worlds
 
 RIDGE = solvers.Penalty(share=0.0, lambdas=4, ratio=1e-3)
 

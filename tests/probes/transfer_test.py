@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from probes import auroc, transfer
+from engine import auroc
+from probes import transfer
 
 
 def normal_cdf(x):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from probes import auroc
+from engine import auroc
 
 
 def by_pairs(scores, labels, weights=None):

@@ -1,8 +1,7 @@
 """The area under the ROC curve: how often a right answer outscores a wrong one.
 
 P(score of a positive > score of a negative) + P(equal) / 2, from ranks, so
-that only the order of the scores matters. Section numbers are those of
-docs/papers/probes.md.
+that only the order of the scores matters.
 
 Shapes: N samples, R bootstrap replicates.
 """

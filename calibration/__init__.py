@@ -1,0 +1,1 @@
+"""Calibration: what confidences mean, and how uncertainty is judged."""

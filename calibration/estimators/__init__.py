@@ -1,0 +1,1 @@
+"""How uncertain an answer is, by eight methods and its length."""

@@ -1,0 +1,1 @@
+"""Calibration about the meaning of whole answers."""
