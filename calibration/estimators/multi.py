@@ -1,0 +1,167 @@
+"""How uncertain a model is, from several answers; higher is less sure.
+
+Methods 4 to 6 of section 2.1 of docs/papers/uq_length_bias.md. Everything is
+in log-probabilities until the last step.
+
+Shapes: N questions, S samples, L tokens with padding at the end.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax.scipy import special
+from jaxtyping import Array, Bool, Float, Int
+
+from calibration.estimators import single
+
+# How the mass of clusters becomes an entropy; see `semantic_entropy`.
+MASSES = ('normalised', 'raw', 'sampled', 'count')
+
+
+def log_naive_entropy(
+  sample_logprobs: Float[Array, 'N S L'],
+  sample_lengths: Int[Array, 'N S'],
+  real: Bool[Array, 'N S'] | None = None,
+) -> Float[Array, ' N']:
+  """Logarithm of `naive_entropy`: the same order, also where p underflows."""
+  logp_NS = single.sequence_logprob(sample_logprobs, sample_lengths)
+  logp_NS = jnp.minimum(logp_NS, 0.0)  # rounding may leave it above
+  # A certain sample adds exp(0) * 0 = 0, whose logarithm is -inf.
+  terms_NS = logp_NS + jnp.log(-logp_NS)
+  if real is not None:
+    terms_NS = jnp.where(real, terms_NS, -jnp.inf)
+  return special.logsumexp(terms_NS, axis=-1)
+
+
+def naive_entropy(
+  sample_logprobs: Float[Array, 'N S L'],
+  sample_lengths: Int[Array, 'N S'],
+  real: Bool[Array, 'N S'] | None = None,
+) -> Float[Array, ' N']:
+  """Eq. 7: -sum_s p(y_s) log p(y_s), over all samples, repeated ones too.
+
+  Args:
+    sample_logprobs: of the tokens, in nats.
+    sample_lengths: tokens of each sample.
+    real: False where there is no sample; None where all are.
+
+  Returns:
+    Not an entropy of anything that sums to one: it falls to 0 both for sure
+    models and for samples so long that each is all but impossible.
+  """
+  return jnp.exp(log_naive_entropy(sample_logprobs, sample_lengths, real))
+
+
+@functools.partial(jax.jit, static_argnames=('by_length', 'masses'))
+def semantic_entropy(
+  sample_logprobs: Float[Array, 'N S L'],
+  sample_lengths: Int[Array, 'N S'],
+  clusters: Int[Array, 'N S'],
+  unique: Bool[Array, 'N S'],
+  *,
+  by_length: bool = True,
+  masses: str = 'normalised',
+) -> Float[Array, ' N']:
+  """Entropy over clusters of meaning, in nats; methods 5 and 6.
+
+  A cluster's mass is the sum of its unique members' probabilities. How that
+  goes together with the normalisations is not stated; ours are:
+
+  * `normalised`: masses divided by their sum, then H. As the code that the
+    paper builds on, which also counts repeated members: pass all of them as
+    unique for its numbers.
+  * `raw`: -sum m log m of the masses as they are. Negative where one is above
+    1, as probabilities by length may be.
+  * `sampled`: -mean over samples of log m, the default of lm-polygraph 0.7.0.
+  * `count`: masses are shares of samples, repeated ones included;
+    probabilities are not looked at.
+
+  Args:
+    sample_logprobs: of the tokens, in nats.
+    sample_lengths: tokens of each sample.
+    clusters: any numbers, the same for samples that mean the same; negative
+      where there is no sample.
+    unique: True at the first of samples with identical tokens.
+    by_length: a sample's probability is exp of the mean, not of the sum, of
+      its tokens' log-probabilities.
+    masses: one of `MASSES`.
+
+  Returns:
+    0 where no cluster has mass.
+
+  Raises:
+    ValueError: another name of masses.
+  """
+  if masses not in MASSES:
+    raise ValueError(
+      f'masses must be one of {", ".join(MASSES)}, got {masses!r}'
+    )
+  logp_NS = (single.mean_logprob if by_length else single.sequence_logprob)(
+    sample_logprobs, sample_lengths
+  )
+  real_NS = clusters >= 0
+  same_NSS = (clusters[:, :, None] == clusters[:, None, :]) & real_NS[:, None]
+  counts_NS = real_NS if masses == 'count' else real_NS & unique
+  if masses == 'count':
+    logp_NS = jnp.zeros_like(logp_NS)
+  member_NSS = same_NSS & counts_NS[:, None, :]
+  # The mass of each sample's own cluster; read at the first of its members.
+  mass_NS = special.logsumexp(
+    jnp.where(member_NSS, logp_NS[:, None, :], -jnp.inf), axis=-1
+  )
+  if masses == 'sampled':
+    surprise_NS = jnp.where(real_NS, -mass_NS, 0.0)
+    return surprise_NS.sum(-1) / jnp.maximum(real_NS.sum(-1), 1)
+  first_NS = real_NS & (
+    jnp.argmax(same_NSS, -1) == jnp.arange(len(same_NSS[0]))
+  )
+  mass_NS = jnp.where(first_NS, mass_NS, -jnp.inf)
+  if masses != 'raw':
+    total_N1 = special.logsumexp(mass_NS, axis=-1, keepdims=True)
+    mass_NS = mass_NS - jnp.where(jnp.isfinite(total_N1), total_N1, 0.0)
+  # No mass has no surprise: 0 log 0 = 0.
+  term_NS = jnp.where(jnp.isfinite(mass_NS), -jnp.exp(mass_NS) * mass_NS, 0.0)
+  return term_NS.sum(-1)
+
+
+@jax.jit
+def first_of_equals(
+  tokens: Int[Array, 'N S L'], lengths: Int[Array, 'N S']
+) -> Bool[Array, 'N S']:
+  """Whether no earlier sample of the question has the same tokens."""
+  at_L = jnp.arange(tokens.shape[-1])
+  tokens = jnp.where(at_L < lengths[..., None], tokens, -1)
+  size = tokens.shape[1]
+
+  def of(tokens_SL, lengths_S):
+    same_SS = (tokens_SL[:, None] == tokens_SL[None]).all(-1)
+    same_SS &= lengths_S[:, None] == lengths_S
+    return jnp.argmax(same_SS, -1) == jnp.arange(size)
+
+  # One question at a time would be S S L; all at once N times that.
+  return jax.lax.map(lambda row: of(*row), (tokens, lengths), batch_size=64)
+
+
+@jax.jit
+def greedy_clusters(equal: Bool[Array, 'N S S']) -> Int[Array, 'N S']:
+  """Clusters of meaning: a sample joins the first whose head it equals.
+
+  Args:
+    equal: whether sample t means what sample s does, [s, t]. For bidirectional
+      entailment: both directions hold.
+
+  Returns:
+    The number of each cluster's first member.
+  """
+  size = equal.shape[-1]
+
+  def of(equal_SS):
+    def place(s, id_S):
+      head_S = (id_S == jnp.arange(size)) & (jnp.arange(size) < s)
+      joins_S = head_S & equal_SS[:, s]
+      return id_S.at[s].set(jnp.where(joins_S.any(), jnp.argmax(joins_S), s))
+
+    return jax.lax.fori_loop(0, size, place, jnp.arange(size))
+
+  return jax.vmap(of)(equal).astype(jnp.int32)

@@ -1,0 +1,117 @@
+"""All estimators by name, of all answers in one program.
+
+Shapes: N questions, S samples, L tokens with padding at the end.
+"""
+
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int
+
+from calibration.estimators import multi, single
+
+# In the order of tables and figures; the baselines first.
+NAMES: Mapping[str, str] = {
+  'tokens': 'token length',
+  'characters': 'character length',
+  'ppl': 'perplexity',
+  'nsp': 'negative sequence probability',
+  'naive': 'naive entropy',
+  'mte': 'mean token entropy',
+  'probe_rouge': 'probe, ROUGE label',
+  'probe_judge': 'probe, judge label',
+  'se_norm': 'semantic entropy, by length',
+  'se_raw': 'semantic entropy',
+}
+BASELINES = ('tokens', 'characters')
+
+
+class Answers(struct.PyTreeNode):
+  """What a model answered, and how probable each token was.
+
+  Attributes:
+    logprobs: of the tokens of the greedy answer, in nats.
+    entropies: of the model's next-token distributions there, in nats.
+    lengths: tokens of the greedy answer.
+    characters: its characters.
+    sample_logprobs: of the tokens of the samples.
+    sample_lengths: their tokens.
+    clusters: the same number for samples that mean the same; negative where
+      there is no sample.
+    unique: the first of samples with identical tokens.
+  """
+
+  logprobs: Float[Array, 'N L']
+  entropies: Float[Array, 'N L']
+  lengths: Int[Array, ' N']
+  characters: Int[Array, ' N']
+  sample_logprobs: Float[Array, 'N S L']
+  sample_lengths: Int[Array, 'N S']
+  clusters: Int[Array, 'N S']
+  unique: Bool[Array, 'N S']
+
+
+def check(answers: Answers) -> None:
+  """Raises unless the arrays fit and hold log-probabilities; on the host.
+
+  Raises:
+    ValueError: naming the array, what was expected and what came.
+  """
+  count, most = answers.logprobs.shape
+  samples, most_sampled = answers.sample_logprobs.shape[1:]
+  wanted = {
+    'entropies': (count, most),
+    'lengths': (count,),
+    'characters': (count,),
+    'sample_logprobs': (count, samples, most_sampled),
+    'sample_lengths': (count, samples),
+    'clusters': (count, samples),
+    'unique': (count, samples),
+  }
+  for name, shape in wanted.items():
+    if (came := getattr(answers, name).shape) != shape:
+      raise ValueError(f'answers.{name} must have shape {shape}, got {came}')
+  for name, lengths, room in (
+    ('logprobs', answers.lengths, most),
+    ('entropies', answers.lengths, most),
+    ('sample_logprobs', answers.sample_lengths, most_sampled),
+  ):
+    values, lengths = np.asarray(getattr(answers, name)), np.asarray(lengths)
+    if lengths.size and not 0 <= lengths.min() <= lengths.max() <= room:
+      raise ValueError(
+        f'lengths of answers.{name} must lie in [0, {room}], got '
+        f'{lengths.min()} to {lengths.max()}'
+      )
+    real = values[np.arange(room) < lengths[..., None]]
+    sign = 1 if name == 'entropies' else -1
+    # A rounding error above 0 is what softmaxes give.
+    wrong = ~np.isfinite(real) | (sign * real < -1e-3)
+    if wrong.any():
+      raise ValueError(
+        f'answers.{name} must be finite and not '
+        f'{"negative" if sign > 0 else "positive"} within the lengths, got '
+        f'{real[wrong][0]} and {wrong.sum() - 1} more'
+      )
+
+
+@jax.jit
+def estimate(answers: Answers) -> dict[str, Float[Array, ' N']]:
+  """Uncertainties by the keys of `NAMES`, without the probes.
+
+  `nsp` and `naive` are on a log scale: ranks are the methods', and nothing
+  underflows. Probes need labels: calibration/estimators/probe.py.
+  """
+  sampled = (answers.sample_logprobs, answers.sample_lengths)
+  meanings = (answers.clusters, answers.unique)
+  return {
+    'tokens': single.length(answers.lengths),
+    'characters': single.length(answers.characters),
+    'ppl': single.perplexity(answers.logprobs, answers.lengths),
+    'nsp': single.negative_log_probability(answers.logprobs, answers.lengths),
+    'naive': multi.log_naive_entropy(*sampled, answers.clusters >= 0),
+    'mte': single.mean_token_entropy(answers.entropies, answers.lengths),
+    'se_norm': multi.semantic_entropy(*sampled, *meanings, by_length=True),
+    'se_raw': multi.semantic_entropy(*sampled, *meanings, by_length=False),
+  }
