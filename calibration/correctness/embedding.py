@@ -1,0 +1,188 @@
+"""Correctness from embeddings: BERTScore and the cosine of sentences.
+
+Functions 4 and 5 of section 2.2 of docs/papers/uq_length_bias.md, over any
+encoder. A threshold belongs to its encoder: the paper's 0.8, 0.4 and 0.9 are
+of RoBERTa-large ones, and small encoders have other scales.
+
+Shapes: N answers, P pairs of texts, T positions, S positions of the other
+text, D width.
+"""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from calibration.correctness import lexical
+
+# Embeddings [B, T, D] of texts, and a mask [B, T] of the tokens that count.
+# BERTScore counts none of the encoder's special tokens.
+Tokens = Callable[[list[str]], tuple[np.ndarray, np.ndarray]]
+# Embeddings [B, D] of whole texts, in any norm.
+Sentences = Callable[[list[str]], np.ndarray]
+
+# Positions are padded to a multiple: few shapes, few programs.
+_STEP = 16
+
+
+def _unit(x):
+  x = x.astype(jnp.float32)
+  return x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
+
+
+@jax.jit
+def greedy_f1(
+  answer: Float[Array, 'P T D'],
+  answer_mask: Bool[Array, 'P T'],
+  reference: Float[Array, 'P S D'],
+  reference_mask: Bool[Array, 'P S'],
+) -> Float[Array, ' P']:
+  """BERTScore F1 (Zhang et al., 2020, arXiv 1904.09675, eq. 1).
+
+  Every token is matched with the nearest one of the other text by cosine;
+  precision is the mean over the answer, recall over the reference. No idf, no
+  rescaling by a baseline.
+
+  Returns:
+    At most 1; 0 where a text has no tokens, or both means sum to nothing.
+  """
+  cosine_PTS = jnp.einsum(
+    'ptd,psd->pts',
+    _unit(answer),
+    _unit(reference),
+    precision=jax.lax.Precision.HIGHEST,
+  )
+  both_PTS = answer_mask[:, :, None] & reference_mask[:, None, :]
+  cosine_PTS = jnp.where(both_PTS, cosine_PTS, -jnp.inf)
+
+  def mean(best, mask):
+    total = jnp.where(mask, best, 0.0).sum(-1)
+    return total / jnp.maximum(mask.sum(-1), 1)
+
+  precision_P = mean(cosine_PTS.max(2), answer_mask)
+  recall_P = mean(cosine_PTS.max(1), reference_mask)
+  total_P = precision_P + recall_P
+  f1_P = 2 * precision_P * recall_P / jnp.where(total_P == 0, 1.0, total_P)
+  there_P = answer_mask.any(-1) & reference_mask.any(-1) & (total_P != 0)
+  return jnp.where(there_P, f1_P, 0.0)
+
+
+def _parts(items, size):
+  return [items[i : i + size] for i in range(0, len(items), size)]
+
+
+def _batches(pairs, size):
+  """Different texts, those of like length together: little is padded."""
+  texts = {text for pair in pairs for text in pair[1:]}
+  return _parts(sorted(texts, key=lambda text: (len(text), text)), size)
+
+
+def _best(values_P, owner_P, count) -> np.ndarray:
+  """The highest value of each owner; 0 for an owner without any pair."""
+  best_N = np.full(count, -np.inf)
+  np.maximum.at(best_N, owner_P, values_P)
+  return np.where(np.isfinite(best_N), best_N, 0.0)
+
+
+def _pairs(answers, references):
+  """(number of the answer, answer, reference) without empty texts."""
+  lexical.check(answers, references)
+  return [
+    (number, answer, reference)
+    for number, (answer, accepted) in enumerate(
+      zip(answers, references, strict=True)
+    )
+    for reference in accepted
+    if answer.strip() and reference.strip()
+  ]
+
+
+def bert_score(
+  answers: Sequence[str],
+  references: Sequence[Sequence[str]],
+  tokens: Tokens,
+  *,
+  batch: int = 64,
+) -> np.ndarray:
+  """BERTScore F1 of every answer, at the best of its references.
+
+  Args:
+    answers: an empty one scores 0.
+    references: every accepted one of each answer.
+    tokens: the encoder, one embedding a token.
+    batch: texts and pairs at a time.
+
+  Returns:
+    [N], at most 1.
+
+  Raises:
+    ValueError: an answer without a reference, or an encoder whose mask does
+      not fit.
+  """
+  pairs = _pairs(answers, references)
+  found: dict[str, np.ndarray] = {}
+  for texts in _batches(pairs, batch):
+    embeddings, mask = map(np.asarray, tokens(texts))
+    if mask.shape != embeddings.shape[:2] or len(mask) != len(texts):
+      raise ValueError(
+        f'tokens must give [{len(texts)}, T, D] and a mask [{len(texts)}, T], '
+        f'got {embeddings.shape} and {mask.shape}'
+      )
+    for text, row, keep in zip(texts, embeddings, mask, strict=True):
+      found[text] = row[keep.astype(bool)]
+
+  def padded(rows):
+    size = -(-max(map(len, rows)) // _STEP) * _STEP or _STEP
+    out = np.zeros((batch, size, rows[0].shape[-1]), np.float32)
+    mask = np.zeros((batch, size), bool)
+    for i, row in enumerate(rows):
+      out[i, : len(row)], mask[i, : len(row)] = row, True
+    return jnp.asarray(out), jnp.asarray(mask)
+
+  pairs.sort(key=lambda pair: len(found[pair[1]]))
+  values: list[float] = []
+  for part in _parts(pairs, batch):
+    f1_P = greedy_f1(
+      *padded([found[answer] for _, answer, _ in part]),
+      *padded([found[reference] for _, _, reference in part]),
+    )
+    values += np.asarray(f1_P)[: len(part)].tolist()
+  return _best(values, [number for number, _, _ in pairs], len(answers))
+
+
+def sentence_cosine(
+  answers: Sequence[str],
+  references: Sequence[Sequence[str]],
+  sentences: Sentences,
+  *,
+  batch: int = 64,
+) -> np.ndarray:
+  """Cosine of an answer and the nearest of its references (SentenceBERT).
+
+  Args:
+    answers: an empty one scores 0.
+    references: every accepted one of each answer.
+    sentences: the encoder, one embedding a text.
+    batch: texts at a time.
+
+  Returns:
+    [N] in [-1, 1].
+
+  Raises:
+    ValueError: an answer without a reference, or an encoder that gives
+      another number of embeddings.
+  """
+  pairs = _pairs(answers, references)
+  found: dict[str, np.ndarray] = {}
+  for texts in _batches(pairs, batch):
+    embeddings = np.asarray(sentences(texts), np.float64)
+    if embeddings.ndim != 2 or len(embeddings) != len(texts):
+      raise ValueError(
+        f'sentences must give [{len(texts)}, D], got {embeddings.shape}'
+      )
+    norms = np.maximum(np.linalg.norm(embeddings, axis=-1), 1e-12)
+    found.update(zip(texts, embeddings / norms[:, None], strict=True))
+  values = [found[answer] @ found[reference] for _, answer, reference in pairs]
+  return _best(values, [number for number, _, _ in pairs], len(answers))
