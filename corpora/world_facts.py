@@ -227,6 +227,36 @@ def read(path: str | os.PathLike, relation: str) -> list[Question]:
   return out
 
 
+def entries(
+  relation: str, *, data_dir: str | os.PathLike | None = None
+) -> list[tuple[str, ...]]:
+  """Every thing that could be an answer, right or wrong, by all its names.
+
+  Args:
+    relation: one of `RELATIONS`.
+    data_dir: the cache, see `assets.cache_dir`.
+
+  Raises:
+    ValueError: another relation.
+    FileNotFoundError: the asset is neither here nor to be had.
+  """
+  if relation not in _TEMPLATES:
+    raise ValueError(
+      f'relation must be one of {", ".join(RELATIONS)}, got {relation!r}'
+    )
+  if relation == 'continent':
+    return list(_CONTINENTS.values())
+  if relation == 'language':
+    pairs = (pair.split('=') for pair in _LANGUAGES.split())
+    return [(name, *_OTHER_NAMES.get(code, ())) for code, name in pairs]
+  path = assets.fetch('world_facts', data_dir=data_dir)
+  rows = _lived_in(json.loads(path.read_text(encoding='utf-8')))
+  fact = _FACTS[relation]
+  if relation in ('neighbour', 'country'):
+    fact = _names
+  return [names for iso in rows if (names := fact(iso, rows))]
+
+
 def _lived_in(rows: _Rows) -> _Rows:
   return {
     iso: {key: str(value).strip() for key, value in row.items()}

@@ -32,13 +32,15 @@ Process = Callable[[Array, Array, Array], Array]
 class Samples(struct.PyTreeNode):
   """Continuations; beyond `lengths` tokens are -1 and log-probabilities 0.
 
-  `logprobs` are the model's own, at temperature 1 and without cuts. The token
+  `logprobs` are the model's own, at temperature 1 and without cuts; `entropies`
+  are of the same distributions, in nats, where they were asked for. The token
   that stopped a row is its last.
   """
 
   tokens: Int[Array, 'B G M']
   logprobs: Float[Array, 'B G M']
   lengths: Int[Array, 'B G']
+  entropies: Float[Array, 'B G M'] | None = None
 
 
 def bucket(length: int) -> int:
@@ -129,7 +131,7 @@ def sample(
     jnp.broadcast_to(heat, (batch, steps)),
     num_samples=num_samples,
   )
-  return _finish(
+  return finish(
     config,
     params,
     state,
@@ -172,17 +174,15 @@ class _State(struct.PyTreeNode):
   heat: Float[Array, 'R M']
   tokens: Int[Array, 'R M']
   logprobs: Float[Array, 'R M']
+  entropies: Float[Array, 'R M'] | None
   done: Array
 
   def rows(self, index_R):
     """Those rows only."""
-    return self.replace(
-      cache=self.cache.rows(index_R),
-      **{
-        name: getattr(self, name)[index_R]
-        for name in ('hidden', 'keys', 'heat', 'tokens', 'logprobs', 'done')
-      },
-    )
+    cache, step = self.cache.rows(index_R), self.step
+    arrays = self.replace(cache=None, step=None)
+    arrays = jax.tree.map(lambda a: a[index_R], arrays)
+    return arrays.replace(cache=cache, step=step)
 
 
 @functools.partial(jax.jit, static_argnums=0, static_argnames=('num_samples',))
@@ -192,19 +192,40 @@ def _begin(config, params, tokens_BT, pad_B, keys_B, heat_BM, *, num_samples):
   model = transformer.Transformer(config)
   cache = caches.Cache.create(config, batch, length + steps, pad_B)
   out = model.apply({'params': params}, tokens_BT, cache=cache)
+  return begin(
+    out.hidden[:, -1], out.cache, keys_B, heat_BM, num_samples=num_samples
+  )
+
+
+def begin(
+  hidden_BD, cache, keys_B, heat_BM, *, num_samples, entropy=False, idle_B=None
+) -> _State:
+  """Rows that go on from what has been read; inside jit.
+
+  Args:
+    hidden_BD: what the first new token follows from.
+    cache: has read it, with room for M more.
+    keys_B: one a prompt; sample g of it draws with the key folded with g.
+    heat_BM: temperatures.
+    num_samples: G rows a prompt.
+    entropy: whether entropies are kept.
+    idle_B: prompts of which nothing is drawn; none if absent.
+  """
+  batch, steps = heat_BM.shape
   index_R = jnp.repeat(jnp.arange(batch), num_samples)
   each = jax.vmap(jax.random.fold_in, (None, 0))
   keys_BG = jax.vmap(each, (0, None))(keys_B, jnp.arange(num_samples))
   rows = batch * num_samples
   return _State(
     step=jnp.int32(0),
-    hidden=out.hidden[:, -1][index_R],
-    cache=out.cache.rows(index_R) if num_samples > 1 else out.cache,
+    hidden=hidden_BD[index_R],
+    cache=cache.rows(index_R) if num_samples > 1 else cache,
     keys=keys_BG.reshape(rows),
     heat=heat_BM[index_R],
     tokens=jnp.full((rows, steps), -1, jnp.int32),
     logprobs=jnp.zeros((rows, steps)),
-    done=jnp.zeros(rows, bool),
+    entropies=jnp.zeros((rows, steps)) if entropy else None,
+    done=jnp.zeros(rows, bool) if idle_B is None else idle_B[index_R],
   )
 
 
@@ -234,6 +255,9 @@ def _run(config, params, state, until, *, top_k, top_p, stop, process):
       top_p=top_p,
     )
     logprob_R = sampling.token_logprob(logits_RV, token_R)
+    if s.entropies is not None:
+      entropy_R = jnp.where(s.done, 0.0, sampling.entropy(logits_RV))
+      s = s.replace(entropies=s.entropies.at[:, s.step].set(entropy_R))
     s = s.replace(
       step=s.step + 1,
       tokens=s.tokens.at[:, s.step].set(jnp.where(s.done, -1, token_R)),
@@ -256,23 +280,52 @@ def _run(config, params, state, until, *, top_k, top_p, stop, process):
   return jax.lax.cond(last, lambda s: choose(s)[0], lambda s: s, state)
 
 
-def _finish(config, params, state, batch, **settings):
-  """Runs to the end; finished rows leave when they are half of a batch."""
+def finish(
+  config,
+  params,
+  state,
+  batch,
+  *,
+  top_k=0,
+  top_p=1.0,
+  stop=(),
+  process=None,
+  fewest_rows=FEWEST_ROWS,
+) -> Samples:
+  """Runs to the end; finished rows leave when they are half of a batch.
+
+  Args:
+    config: of the model.
+    params: of the model.
+    state: from `begin`; donated.
+    batch: prompts in it.
+    top_k: see `sample`.
+    top_p: see `sample`.
+    stop: see `sample`; a tuple.
+    process: see `sample`.
+    fewest_rows: a batch never gets smaller. Each halving is a program to
+      compile, and saves nothing where fewer rows cost as much.
+  """
+  settings = dict(top_k=top_k, top_p=top_p, stop=stop, process=process)
   rows, steps = state.tokens.shape
   tokens_RM = np.full((rows, steps), -1, np.int32)
   logprobs_RM = np.zeros((rows, steps), np.float32)
+  entropy = state.entropies is not None
+  entropies_RM = np.zeros((rows, steps if entropy else 0), np.float32)
   where_R = np.arange(rows)
   while True:
-    until = where_R.size // 2 if where_R.size >= 2 * FEWEST_ROWS else 0
+    until = where_R.size // 2 if where_R.size >= 2 * fewest_rows else 0
     state = _run(config, params, state, jnp.int32(until), **settings)
     tokens_RM[where_R] = state.tokens
     logprobs_RM[where_R] = state.logprobs
+    if entropy:
+      entropies_RM[where_R] = state.entropies
     done_R = np.asarray(state.done)
     if done_R.all() or int(state.step) >= steps:
       break
     # The unfinished, and finished ones to fill the bucket.
     order = np.argsort(done_R, kind='stable')
-    size = max(FEWEST_ROWS, 1 << (int((~done_R).sum()) - 1).bit_length())
+    size = max(fewest_rows, 1 << (int((~done_R).sum()) - 1).bit_length())
     state = _keep(state, jnp.asarray(order[:size]))
     where_R = where_R[order[:size]]
 
@@ -283,6 +336,7 @@ def _finish(config, params, state, batch, **settings):
     tokens=split(tokens_RM),
     logprobs=split(logprobs_RM),
     lengths=split((tokens_RM >= 0).sum(-1, dtype=np.int32)),
+    entropies=split(entropies_RM) if entropy else None,
   )
 
 

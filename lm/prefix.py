@@ -119,11 +119,8 @@ def _greedy(config, most, params, base, tokens_BT, lengths_B, stops):
   """Tokens [B, most], -1 after the end."""
   model = transformer.Transformer(config)
   table_VD = transformer.unembedding(params)
-  batch, length = tokens_BT.shape
-  cache = base.rows(jnp.zeros(batch, jnp.int32))
-  read = model.apply({'params': params}, tokens_BT, cache=cache)
-  hidden_BD = read.hidden[jnp.arange(batch), lengths_B - 1]
-  cache = _ended(read.cache, length - lengths_B)
+  batch = len(tokens_BT)
+  hidden_BD, cache = _read_ends(config, params, base, tokens_BT, lengths_B)
 
   def going(carry):
     i, _, _, _, done_B = carry
@@ -141,6 +138,119 @@ def _greedy(config, most, params, base, tokens_BT, lengths_B, stops):
   out = jnp.full((batch, most), -1, jnp.int32)
   start = 0, hidden_BD, cache, out, jnp.zeros(batch, bool)
   return jax.lax.while_loop(going, body, start)[3]
+
+
+def sample(
+  config: transformer.TransformerConfig,
+  params,
+  prompts: Sequence[Ids],
+  keys: jax.Array,
+  *,
+  max_new_tokens: int,
+  num_samples: int = 1,
+  temperature: float = 1.0,
+  stop: Sequence[int] = (),
+  entropy: bool = False,
+  batch: int = 4,
+  fewest_rows: int = decode.FEWEST_ROWS,
+) -> list[decode.Samples]:
+  """`decode.sample`, with what the prompts share read once.
+
+  Args:
+    config: of a causal model.
+    params: of the model.
+    prompts: ids; at least one each.
+    keys: one a prompt, typed [B]; with it a prompt draws the same in whatever
+      batch it stands.
+    max_new_tokens: M.
+    num_samples: G continuations a prompt.
+    temperature: 0 is greedy.
+    stop: ids after which a continuation ends; they are part of it.
+    entropy: whether entropies are kept.
+    batch: prompts at once; those of about one length go together.
+    fewest_rows: see `decode.finish`.
+
+  Returns:
+    One a prompt, each [1, G, M].
+
+  Raises:
+    ValueError: an empty prompt, or other numbers of keys.
+  """
+  if not all(map(len, prompts)) or len(prompts) != len(keys):
+    raise ValueError(
+      'expected prompts of at least one token and a key for each, came '
+      f'lengths {[len(p) for p in prompts]} and {len(keys)} keys'
+    )
+  if not prompts:
+    return []
+  shared, longest = common(prompts), max(map(len, prompts))
+  size = -(-(longest + 8 + max_new_tokens) // _STEP) * _STEP
+  base = read(config, params, prompts[0][:shared], size=size)
+  order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
+  heat = jnp.full((batch, max_new_tokens), temperature, jnp.float32)
+  out: list = [None] * len(prompts)
+  for at in range(0, len(order), batch):
+    rows = order[at : at + batch]
+    tokens_BT, lengths_B = padded([prompts[r][shared:] for r in rows], batch)
+    filled = rows + rows[:1] * (batch - len(rows))
+    state = _begin_sample(
+      config,
+      num_samples,
+      entropy,
+      params,
+      base,
+      tokens_BT,
+      lengths_B,
+      keys[np.array(filled)],
+      heat,
+      np.arange(batch) >= len(rows),
+    )
+    found = decode.finish(
+      config,
+      params,
+      state,
+      batch,
+      stop=tuple(stop),
+      fewest_rows=fewest_rows,
+    )
+    for place, row in enumerate(rows):
+      out[row] = jax.tree.map(lambda a, i=place: a[i : i + 1], found)
+  return out
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _begin_sample(
+  config,
+  samples,
+  entropy,
+  params,
+  base,
+  tokens_BT,
+  lengths_B,
+  keys_B,
+  heat,
+  idle_B,
+):
+  hidden_BD, cache = _read_ends(config, params, base, tokens_BT, lengths_B)
+  return decode.begin(
+    hidden_BD,
+    cache,
+    keys_B,
+    heat,
+    num_samples=samples,
+    entropy=entropy,
+    idle_B=idle_B,
+  )
+
+
+def _read_ends(config, params, base, tokens_BT, lengths_B):
+  """(hidden of the last token [B, D], cache) of prompts behind `base`."""
+  model = transformer.Transformer(config)
+  batch, length = tokens_BT.shape
+  cache = base.rows(jnp.zeros(batch, jnp.int32))
+  read = model.apply({'params': params}, tokens_BT, cache=cache)
+  hidden_BD = read.hidden[jnp.arange(batch), lengths_B - 1]
+  return hidden_BD, _ended(read.cache, length - lengths_B)
 
 
 def _ended(cache, padding_B):

@@ -143,3 +143,9 @@ def token_logprob(
   logits = logits.astype(jnp.float32)
   picked_B = jnp.take_along_axis(logits, tokens[:, None], -1)[:, 0]
   return picked_B - jax.nn.logsumexp(logits, axis=-1)
+
+
+def entropy(logits: Float[Array, 'B V']) -> Float[Array, ' B']:
+  """Of the model's next-token distribution, in nats, float32."""
+  logp_BV = jax.nn.log_softmax(logits.astype(jnp.float32))
+  return -jnp.sum(jnp.exp(logp_BV) * logp_BV, axis=-1)

@@ -82,5 +82,96 @@ class GreedyTest(parameterized.TestCase):
       prefix.greedy(SMALL, params, [[1], []], max_new_tokens=3)
 
 
+class SampleTest(parameterized.TestCase):
+  @parameterized.product(shared=(0, 40), scan=(False, True), batch=(2, 8))
+  def test_draws_what_each_would_alone(self, shared, scan, batch):
+    config = dataclasses.replace(SMALL, scan_layers=scan)
+    params = params_of(config)
+    prompts = prompts_of(shared, count=5)
+    keys = jax.random.split(jax.random.key(1), 5)
+    found = prefix.sample(
+      config,
+      params,
+      prompts,
+      keys,
+      max_new_tokens=6,
+      num_samples=12,
+      stop=(3, 7),
+      batch=batch,
+    )
+    lengths = set()
+    for prompt, key, mine in zip(prompts, keys, found, strict=True):
+      alone = decode.sample(
+        config,
+        params,
+        [prompt],
+        key[None],
+        max_new_tokens=6,
+        num_samples=12,
+        stop=(3, 7),
+      )
+      np.testing.assert_array_equal(mine.tokens, alone.tokens)
+      np.testing.assert_allclose(mine.logprobs, alone.logprobs, atol=1e-4)
+      lengths |= set(np.ravel(alone.lengths).tolist())
+      self.assertIsNone(mine.entropies)
+    self.assertGreater(len(lengths), 3)
+
+  @parameterized.parameters(8, 24, 64)
+  def test_how_few_rows_a_batch_may_have_changes_nothing(self, fewest):
+    params, prompts = params_of(SMALL), prompts_of(20, count=3)
+    keys = jax.random.split(jax.random.key(2), 3)
+    few, many = (
+      prefix.sample(
+        SMALL,
+        params,
+        prompts,
+        keys,
+        max_new_tokens=9,
+        num_samples=16,
+        stop=(3, 7),
+        entropy=True,
+        fewest_rows=rows,
+      )
+      for rows in (fewest, 10_000)
+    )
+    for one, other in zip(few, many, strict=True):
+      np.testing.assert_array_equal(one.tokens, other.tokens)
+      np.testing.assert_allclose(one.entropies, other.entropies, atol=1e-4)
+
+  def test_entropies_are_those_of_the_next_token(self):
+    params, prompts = params_of(SMALL), prompts_of(20, count=2)
+    keys = jax.random.split(jax.random.key(3), 2)
+    found = prefix.sample(
+      SMALL,
+      params,
+      prompts,
+      keys,
+      max_new_tokens=4,
+      temperature=0.0,
+      stop=(3,),
+      entropy=True,
+    )
+    model = transformer.Transformer(SMALL)
+    for prompt, mine in zip(prompts, found, strict=True):
+      for i in range(int(mine.lengths[0, 0])):
+        read = [*prompt, *np.asarray(mine.tokens[0, 0, :i]).tolist()]
+        out = model.apply({'params': params}, jnp.array([read]))
+        z = np.asarray(
+          out.hidden[0, -1] @ transformer.unembedding(params).T, np.float64
+        )
+        p = np.exp(z - z.max()) / np.exp(z - z.max()).sum()
+        self.assertAlmostEqual(
+          float(mine.entropies[0, 0, i]), -np.sum(p * np.log(p)), places=4
+        )
+        self.assertEqual(int(mine.tokens[0, 0, i]), int(np.argmax(p)))
+
+  def test_bad_prompts_are_refused(self):
+    keys = jax.random.split(jax.random.key(0), 2)
+    for prompts in ([[1], []], [[1]]):
+      with self.assertRaisesRegex(ValueError, 'a key for each'):
+        prefix.sample(SMALL, params_of(SMALL), prompts, keys, max_new_tokens=2)
+    self.assertEmpty(prefix.sample(SMALL, {}, [], keys[:0], max_new_tokens=2))
+
+
 if __name__ == '__main__':
   absltest.main()

@@ -1,0 +1,57 @@
+"""What is asked: question sets, alone or mixed, without what prompts show.
+
+  world        capitals, continents, currencies, countries by their capitals
+  arithmetic   sums, differences and products of one digit, sums of two digits
+  <task>       any other name of corpora.tasks
+
+Languages and neighbours have many right answers, of which a model says one:
+its confidence is then about that one, and no calibration follows. They can be
+asked by their names, and are not in the mix.
+"""
+
+from calibration import prompts
+from corpora import tasks
+from corpora.questions import Question
+
+_MIXES = {
+  'world': ('capital', 'continent', 'currency', 'country'),
+  'arithmetic': (
+    'addition_1',
+    'subtraction_1',
+    'multiplication_1',
+    'addition_2',
+  ),
+}
+NAMES = (*_MIXES, *tasks.NAMES)
+# Questions that are drawn beyond those asked for, to make up for the shown.
+_SPARE = 12
+
+
+def load(name: str, *, count: int, seed: int) -> list[Question]:
+  """Questions that differ, of each part of a mix as many, in turns.
+
+  Args:
+    name: one of `NAMES`.
+    count: how many.
+    seed: of the sample.
+
+  Raises:
+    ValueError: another name, or more than there are.
+    FileNotFoundError: an asset is neither here nor to be had.
+  """
+  if name not in NAMES:
+    raise ValueError(f'set must be one of {", ".join(NAMES)}, got {name!r}')
+  parts = _MIXES.get(name, (name,))
+  each = -(-count // len(parts))
+  rows = []
+  for part in parts:
+    task = tasks.load(part, count=each + _SPARE, seed=seed)
+    some = [q for q in task.questions if not prompts.shown(tasks.group(q))]
+    rows.append(some[:each])
+  turns = [row[i] for i in range(each) for row in rows if i < len(row)]
+  if len(turns) < count:
+    raise ValueError(
+      f'set {name!r} has {len(turns)} questions beside those shown, '
+      f'{count} were asked for; set --config.record.questions lower'
+    )
+  return turns[:count]

@@ -1,0 +1,424 @@
+"""A model is asked, and all that it says is written down (log.py).
+
+A batch of questions at a time: samples at temperature 1, the greedy answer with
+its entropies and hidden states, and, where the answers are a closed set, the
+likelihood of each. Stopped at any point it goes on with the next batch. Over
+several processes each takes cells of its own.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import time
+import zlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from calibration import log, prompts, question_mix
+from corpora import assets, progress, tasks, world_facts
+from engine import results, writer
+from lm import checkpoint_tokenizer, hub, prefix, scoring, transformer, weights
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recording:
+  """What is asked of which model, and how.
+
+  Attributes:
+    model: see `lm.hub.resolve`.
+    sets: names of `question_mix.NAMES`.
+    styles: of prompts.STYLES.
+    form: 'text' or 'chat', see prompts.py.
+    questions: of each set.
+    samples: of each question.
+    temperature: of the samples; at another than 1 they are not the model's.
+    seed: of the choice of questions and of the samples.
+    concise_tokens: the most of an answer of that style.
+    sentence_tokens: likewise.
+    cot_tokens: likewise.
+    compute: of the model, float32 or bfloat16.
+    candidates: whether the likelihood of every candidate is computed, for
+      concise answers of closed sets.
+    file: questions a file: what an interruption loses.
+    batch: questions at once.
+    fewest_rows: see `lm.decode.finish`.
+    folder: where; a name made from the rest, in the cache, where empty.
+    accept_licence: see `lm.hub.resolve`.
+  """
+
+  model: str
+  sets: tuple[str, ...]
+  styles: tuple[str, ...] = ('concise', 'sentence', 'cot')
+  form: str = 'text'
+  questions: int = 300
+  samples: int = 50
+  temperature: float = 1.0
+  seed: int = 0
+  concise_tokens: int = 16
+  sentence_tokens: int = 40
+  cot_tokens: int = 80
+  compute: str = 'float32'
+  candidates: bool = True
+  file: int = 20
+  batch: int = 2
+  fewest_rows: int = 8
+  folder: str = ''
+  accept_licence: str = ''
+
+  def __post_init__(self):
+    for name in (
+      'questions',
+      'samples',
+      'concise_tokens',
+      'sentence_tokens',
+      'cot_tokens',
+      'file',
+      'batch',
+      'fewest_rows',
+    ):
+      if getattr(self, name) < 1:
+        raise ValueError(
+          f'record.{name} must be positive, got {getattr(self, name)}'
+        )
+    if self.temperature < 0:
+      raise ValueError(
+        f'record.temperature must not be negative, got {self.temperature}'
+      )
+    for name, known in (
+      ('sets', question_mix.NAMES),
+      ('styles', prompts.STYLES),
+    ):
+      unknown = [one for one in getattr(self, name) if one not in known]
+      if unknown or not getattr(self, name):
+        raise ValueError(
+          f'record.{name} must be of {", ".join(known)}; got '
+          f'{", ".join(unknown) or "none"}'
+        )
+    for name, known in (
+      ('form', prompts.FORMS),
+      ('compute', ('float32', 'bfloat16')),
+    ):
+      if getattr(self, name) not in known:
+        raise ValueError(
+          f'record.{name} must be {" or ".join(known)}, got '
+          f'{getattr(self, name)!r}'
+        )
+
+  def path(self) -> pathlib.Path:
+    """Of the model.
+
+    Raises:
+      FileNotFoundError: there is none of that name.
+      PermissionError: its licence was not accepted.
+    """
+    return hub.resolve(self.model, accept_licence=self.accept_licence)
+
+  def manifest(self) -> dict[str, Any]:
+    """What must agree for two recordings to be one; reads the model's file."""
+    free = ('sets', 'styles', 'batch', 'fewest_rows', 'folder')
+    free += 'accept_licence', 'model'
+    fields = dataclasses.asdict(self)
+    fields = {k: v for k, v in fields.items() if k not in free}
+    # The name may be a path: the hash says which model it is.
+    name = pathlib.PurePath(self.model).name
+    return fields | {
+      'model': name,
+      'weights': fingerprint(self.path()),
+      'version': log.VERSION,
+    }
+
+  def at(self) -> pathlib.Path:
+    """Where it lies. Sets and styles can be added to a recording."""
+    if self.folder:
+      return pathlib.Path(self.folder)
+    text = json.dumps(self.manifest(), sort_keys=True)
+    name = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return assets.cache_dir() / 'generations' / name
+
+  def cells(self) -> list[tuple[str, str]]:
+    """(set, style), in order."""
+    return [(one, style) for one in self.sets for style in self.styles]
+
+
+def cell(name: str, style: str) -> str:
+  """The name of a folder."""
+  return f'{name}-{style}'
+
+
+@functools.cache
+def fingerprint(path: pathlib.Path) -> str:
+  """SHA-256 of a checkpoint's files, by name and content."""
+  path = pathlib.Path(path)
+  files = [path] if path.is_file() else sorted(path.glob('*.safetensors'))
+  digest = hashlib.sha256()
+  for file in files:
+    digest.update(f'{file.name}:{os.path.getsize(file)}:'.encode())
+    with open(file, 'rb') as stream:
+      while chunk := stream.read(1 << 20):
+        digest.update(chunk)
+  return digest.hexdigest()
+
+
+class Model(NamedTuple):
+  """What is asked: a checkpoint's tokenizer, shape and weights."""
+
+  tokenizer: checkpoint_tokenizer.CheckpointTokenizer
+  config: transformer.TransformerConfig
+  params: Any
+
+
+def open_model(recording: Recording) -> Model:
+  """Reads the checkpoint.
+
+  Raises:
+    FileNotFoundError: there is none of that name.
+    PermissionError: its licence was not accepted.
+    ValueError: it is no decoder.
+  """
+  dtype = recording.compute
+  found = weights.load(
+    recording.path(), fused=True, dtype=dtype, param_dtype=dtype
+  )
+  if not found.family.causal:
+    raise ValueError(
+      f'record.model={recording.model} must be a decoder, came '
+      f'{found.family.name}'
+    )
+  tokenizer = checkpoint_tokenizer.CheckpointTokenizer.load(recording.path())
+  return Model(tokenizer, found.config, found.params)
+
+
+def missing(recording: Recording) -> list[tuple[str, str, int]]:
+  """(set, style, number) of the files that are not there yet, in order."""
+  folder, count = recording.at(), -(-recording.questions // recording.file)
+  return [
+    (name, style, number)
+    for name, style in recording.cells()
+    for number in range(count)
+    if not log.shard(folder, cell(name, style), number).exists()
+  ]
+
+
+def record(
+  recording: Recording,
+  model: Model,
+  *,
+  process: int = 0,
+  processes: int = 1,
+  enabled: bool = True,
+) -> None:
+  """Records what is missing.
+
+  Args:
+    recording: see there.
+    model: see `open_model`.
+    process: records every `processes`-th cell, from this one on.
+    processes: that share the folder.
+    enabled: show progress.
+
+  Raises:
+    ValueError: the folder holds another recording; more questions than a set
+      has.
+  """
+  folder = recording.at()
+  mine = recording.cells()[process::processes]
+  todo = [row for row in missing(recording) if row[:2] in mine]
+  asked = {
+    name: question_mix.load(
+      name, count=recording.questions, seed=recording.seed
+    )
+    for name, _, _ in todo
+  }
+  # Only now: what cannot be recorded leaves no folder behind.
+  log.begin(folder, recording.manifest())
+  ends = _ends(recording, model.tokenizer)
+  with progress.Progress(
+    'recording', len(todo) * recording.file, unit='questions', enabled=enabled
+  ) as bar:
+    for name, style, number in todo:
+      began = time.monotonic()
+      first = number * recording.file
+      some = asked[name][first : first + recording.file]
+      said = _ask(recording, model, some, style, ends)
+      path = log.shard(folder, cell(name, style), number)
+      log.write(path, said)
+      writer.write_json(
+        path.with_suffix('.json'),
+        {
+          'machine': results.machine(),
+          'versions': results.versions(),
+          'seconds': round(time.monotonic() - began, 3),
+        },
+      )
+      bar.update(len(some))
+
+
+def _ends(recording, tokenizer) -> tuple[int, ...]:
+  """Ids that end an answer: the model's own, and every end of a line."""
+  size = tokenizer.vocab_size
+  lines = [i for i, p in enumerate(tokenizer.pieces(range(size))) if '\n' in p]
+  return tuple(sorted({*tokenizer.stop_ids, *lines}))
+
+
+def prompt_of(recording: Recording, tokenizer, question, style: str):
+  """(text, ids) of what the model reads."""
+  if recording.form == 'text':
+    text = prompts.text(question, style)
+    return text, tokenizer.encode(text)
+  messages = prompts.messages(question, style)
+  return tokenizer.render(messages), tokenizer.chat(messages)
+
+
+def _ask(recording, model, asked, style, ends) -> list[log.Said]:
+  config, params = model.config, model.params
+  texts, ids = zip(
+    *(prompt_of(recording, model.tokenizer, q, style) for q in asked),
+    strict=True,
+  )
+  root = jax.random.key(recording.seed)
+  keys = jnp.stack(
+    [jax.random.fold_in(root, _number(style, q.id)) for q in asked]
+  )
+  draw = functools.partial(
+    prefix.sample,
+    config,
+    params,
+    ids,
+    keys,
+    max_new_tokens=getattr(recording, f'{style}_tokens'),
+    stop=ends,
+  )
+  drawn = draw(
+    num_samples=recording.samples,
+    temperature=recording.temperature,
+    batch=recording.batch,
+    fewest_rows=recording.fewest_rows,
+  )
+  # One row a question: as many questions at once as a batch has rows.
+  greedy = draw(
+    temperature=0.0, entropy=True, batch=min(len(asked), recording.file)
+  )
+  candidates = _candidates(recording, model, asked, ids, style)
+  best = [_cut(g.tokens[0, 0], g.lengths[0, 0], ends)[0] for g in greedy]
+  hidden = _hidden(model, ids, best)
+  out = []
+  for i, question in enumerate(asked):
+    lengths = np.asarray(drawn[i].lengths[0], np.int32)
+    tokens_SM = np.asarray(drawn[i].tokens[0])
+    inside_SM = np.arange(tokens_SM.shape[1]) < lengths[:, None]
+    parts = [
+      _cut(row, length, ends)
+      for row, length in zip(tokens_SM, lengths, strict=True)
+    ]
+    size = int(greedy[i].lengths[0, 0])
+    said, ended = _cut(greedy[i].tokens[0, 0], size, ends)
+    out.append(
+      log.Said(
+        question=question,
+        group=tasks.group(question),
+        prompt=texts[i],
+        samples=tuple(_text(model.tokenizer, part) for part, _ in parts),
+        tokens=tokens_SM[inside_SM].astype(np.int32),
+        logprobs=np.asarray(drawn[i].logprobs[0])[inside_SM],
+        lengths=lengths,
+        ended=np.array([ended for _, ended in parts]),
+        greedy=_text(model.tokenizer, said),
+        greedy_tokens=np.asarray(greedy[i].tokens[0, 0, :size], np.int32),
+        greedy_logprobs=np.asarray(greedy[i].logprobs[0, 0, :size]),
+        greedy_entropies=np.asarray(greedy[i].entropies[0, 0, :size]),
+        greedy_ended=ended,
+        prompt_hidden=hidden[i][0],
+        answer_hidden=hidden[i][1],
+        candidates=candidates[i][0],
+        candidate_logprobs=candidates[i][1],
+      )
+    )
+  return out
+
+
+def _number(style: str, name: str) -> int:
+  return zlib.crc32(f'{style}/{name}'.encode())
+
+
+def _cut(tokens, length, ends) -> tuple[list[int], bool]:
+  """The tokens before the one that ended an answer, and whether one did."""
+  ids = [int(i) for i in tokens[: int(length)]]
+  if ids and ids[-1] in ends:
+    return ids[:-1], True
+  return ids, False
+
+
+def _text(tokenizer, ids) -> str:
+  return tokenizer.decode(ids).strip()
+
+
+def _hidden(model, ids, answers) -> list[np.ndarray]:
+  """[2, D]: last layer at the prompt's end, middle layer at the answer's."""
+  layers = model.config.layers
+  found = {}
+  for group, states in scoring.hidden(
+    model.config,
+    model.params,
+    [[*p, *a] for p, a in zip(ids, answers, strict=True)],
+    layers=(layers, layers // 2),
+    positions=[[len(p) - 1, -1] for p in ids],
+    batch=8,
+  ):
+    for row, value in zip(group, states, strict=True):
+      found[row] = np.stack([value[0, 0], value[1, 1]]).astype(np.float32)
+  return [found[i] for i in range(len(ids))]
+
+
+def _candidates(recording, model, asked, ids, style):
+  """Of each question its candidates, and the log of how much each holds."""
+  none = ((), np.zeros(0, np.float32))
+  if style != 'concise' or not recording.candidates:
+    return [none] * len(asked)
+  names = [_closed(question) for question in asked]
+  encode = functools.partial(model.tokenizer.encode, add_bos=False)
+  space = ' ' if recording.form == 'text' else ''
+  spelt = [[encode(space + name) for name in row] for row in names]
+  scored = scoring.score(
+    model.config, model.params, ids, spelt, batch=max(1, recording.batch // 2)
+  )
+  return [
+    (tuple(row), _alone(options, [one.total for one in score])) if row else none
+    for row, options, score in zip(names, spelt, scored, strict=True)
+  ]
+
+
+def _closed(question) -> list[str]:
+  """All answers that a closed set has, by all their names; none if open."""
+  kind, _, name = question.source.partition('/')
+  if kind == 'world_facts':
+    rows = world_facts.entries(name)
+    return list(dict.fromkeys(one for row in rows for one in row))
+  if kind == 'graded' and question.answers[0].isdecimal():
+    return [str(number) for number in range(200)]
+  return list(question.choices)
+
+
+def _alone(options: Sequence[Sequence[int]], totals) -> np.ndarray:
+  """log of P(begins with it) less what longer candidates take of that."""
+  mass = np.exp(np.array(totals, np.float64))
+  at = {tuple(option): i for i, option in enumerate(options)}
+  left = mass.copy()
+  for option, i in at.items():
+    # The longest candidate that it begins with loses what this one takes.
+    for length in range(len(option) - 1, 0, -1):
+      shorter = at.get(option[:length])
+      if shorter is not None:
+        left[shorter] -= mass[i]
+        break
+  kept = np.zeros(len(options), bool)
+  kept[list(at.values())] = True  # two spellings of the same ids count once
+  left = np.where(kept, np.maximum(left, 0.0), 0.0)
+  with np.errstate(divide='ignore'):
+    return np.log(left).astype(np.float32)
