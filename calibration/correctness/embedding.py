@@ -27,6 +27,22 @@ Sentences = Callable[[list[str]], np.ndarray]
 _STEP = 16
 
 
+def between_ends(tokens: Tokens) -> Tokens:
+  """An encoder whose first and last token of a text do not count.
+
+  For masks from [CLS] to [SEP]. The `bert_score` package gives the two no
+  weight, but lets other tokens match with them.
+  """
+
+  def inner(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    embeddings, mask = tokens(texts)
+    mask = np.asarray(mask, bool)
+    seen = np.cumsum(mask, -1)
+    return embeddings, mask & (seen > 1) & (seen < seen[:, -1:])
+
+  return inner
+
+
 def _unit(x):
   x = x.astype(jnp.float32)
   return x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-12)

@@ -116,6 +116,18 @@ class EmbeddingTest(parameterized.TestCase):
     )
     np.testing.assert_allclose(got, want, rtol=1e-5)
 
+  def test_ends_of_a_text_do_not_count(self):
+    def with_ends(texts):
+      embeddings, mask = one_hot(texts)
+      mask[:, 0] = True
+      mask[np.arange(len(mask)), mask.sum(-1)] = True
+      return embeddings, mask
+
+    texts = ['red fox ran', 'the']
+    np.testing.assert_array_equal(
+      embedding.between_ends(with_ends)(texts)[1], one_hot(texts)[1]
+    )
+
   def test_sentences_at_the_nearest_reference(self):
     found = embedding.sentence_cosine(
       ['red', 'fox ran', ''], [['far', 'red'], ['far'], ['red']], bag

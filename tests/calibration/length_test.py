@@ -1,0 +1,292 @@
+"""Length and AUROC: closed forms against strings, cases against all pairs."""
+
+import fractions
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from calibration import length, length_controlled
+from calibration.correctness import lexical
+from engine import auroc
+
+
+def f32(x):
+  return jnp.asarray(x, jnp.float32)
+
+
+class ClosedFormTest(parameterized.TestCase):
+  @parameterized.parameters((0.5, 3), (0.3, 5), (0.1, 19), (1.0, 1))
+  def test_one_word_references_of_the_spec(self, threshold, longest):
+    self.assertEqual(length.longest_passing(1, threshold), longest)
+
+  def test_equals_rouge_on_sentences(self):
+    for m, words in itertools.product((1, 2, 3), range(3, 26)):
+      reference = ' '.join(f'gold{i}' for i in range(m))
+      answer = ' '.join(['oak'] * (words - m) + [reference])
+      value = lexical.rougel_f1(answer, reference)
+      for threshold in (0.1, 0.15, 0.3, 0.45, 0.5, 0.7, 1.0):
+        if fractions.Fraction(2 * m, words + m) == fractions.Fraction(
+          str(threshold)
+        ):
+          continue  # there the float's rounding decides
+        with self.subTest(f'{m=} {words=} {threshold=}'):
+          for rule in ('>', '>='):
+            longest = length.longest_passing(m, threshold, rule=rule)
+            self.assertEqual(words <= longest, value > threshold)
+
+  def test_equals_pass_by_the_rule(self):
+    # m = 2, t = 1/2: F1 of 6 words is 4 / 8.
+    self.assertEqual(length.longest_passing(2, 0.5, rule='>='), 6)
+    self.assertEqual(length.longest_passing(2, 0.5, rule='>'), 5)
+    # No float of 1/10 is in the way: 19 words have F1 2 / 20.
+    self.assertEqual(length.longest_passing(1, 0.1, rule='>'), 18)
+    self.assertEqual(length.longest_passing(2, 1.0, rule='>'), 1)
+
+  def test_nonsense_is_refused(self):
+    for args in ((0, 0.5), (1, 0.0), (1, 1.1)):
+      with self.assertRaisesRegex(ValueError, 'must be positive and thresh'):
+        length.longest_passing(*args)
+    with self.assertRaisesRegex(ValueError, "rule must be '>' or '>='"):
+      length.longest_passing(1, 0.5, rule='<')
+
+
+class Case1Test(parameterized.TestCase):
+  @parameterized.parameters((0.8, 0.71), (0.6, 0.57), (0.5, 0.5))
+  def test_numbers_of_the_spec_both_ways(self, true, observed):
+    self.assertAlmostEqual(length.observed_auroc(true, 0.9, 0.8), observed)
+    self.assertAlmostEqual(length.true_auroc(observed, 0.9, 0.8), true)
+
+  def test_perfect_labels_change_nothing_and_reversed_ones_turn(self):
+    for area in (0.0, 0.3, 1.0):
+      self.assertEqual(length.observed_auroc(area, 1.0, 1.0), area)
+      self.assertAlmostEqual(length.observed_auroc(area, 0.0, 0.0), 1 - area)
+      self.assertAlmostEqual(length.observed_auroc(area, 0.4, 0.6), 0.5)
+
+  def test_labels_that_know_nothing_have_no_way_back(self):
+    with self.assertRaisesRegex(ValueError, r't1 \+ t0 must not be 1'):
+      length.true_auroc(0.7, 0.4, 0.6)
+    with self.assertRaisesRegex(ValueError, r't0 must lie in \[0, 1\]'):
+      length.observed_auroc(0.7, 0.4, 1.6)
+
+  def test_predictive_values_are_shares_of_what_is_said(self):
+    accepted = jnp.array([1, 1, 1, 0, 0, 1])
+    truth = jnp.array([1, 1, 0, 0, 1, 0])
+    weights = jnp.array([1, 1, 1, 1, 1, 0])
+    np.testing.assert_allclose(
+      length.predictive_values(accepted, truth), [2 / 4, 1 / 2]
+    )
+    np.testing.assert_allclose(
+      length.predictive_values(accepted, truth, weights), [2 / 3, 1 / 2]
+    )
+
+
+def answers(seed, n=400):
+  """Uncertainties that know something and lengths; errors by length."""
+  rng = np.random.default_rng(seed)
+  truth = rng.integers(0, 2, n)
+  words = rng.integers(3, 12, n)
+  u = rng.integers(0, 9, n) - 2 * truth + 1.5 * words
+  p = np.where(truth == 1, np.where(words < 6, 0.95, 0.05), 0.05)
+  accepted = (rng.random(n) < p).astype(int)
+  return u, accepted, truth, words
+
+
+class Case2Test(absltest.TestCase):
+  def test_rates_are_shares_of_each_cell(self):
+    _, accepted, truth, words = answers(0)
+    strata = length_controlled.strata(words)
+    rates = length.acceptance_rates(
+      jnp.asarray(accepted), jnp.asarray(truth), jnp.asarray(strata)
+    )
+    for i in range(9):
+      cell = (truth == truth[i]) & (words == words[i])
+      self.assertAlmostEqual(float(rates[i]), accepted[cell].mean(), places=6)
+
+  def test_prediction_is_the_sum_over_all_pairs(self):
+    rng = np.random.default_rng(1)
+    u, a = rng.integers(0, 5, 30).astype(float), rng.random(30)
+    pairs = a[:, None] * (1 - a)
+    won = (u[:, None] < u) + 0.5 * (u[:, None] == u)
+    self.assertAlmostEqual(
+      float(length.predicted_auroc(f32(u), f32(a))),
+      np.sum(won * pairs) / pairs.sum(),
+      places=5,
+    )
+
+  def test_with_one_stratum_it_is_case_1(self):
+    u, accepted, truth, _ = answers(2)
+    args = jnp.asarray(accepted), jnp.asarray(truth)
+    found = length.bias(f32(u), *args, jnp.zeros(len(u), jnp.int32))
+    t1, t0 = map(float, length.predictive_values(*args))
+    want = length.observed_auroc(float(found.true), t1, t0)
+    self.assertAlmostEqual(float(found.case1), want, places=5)
+    self.assertEqual(float(found.case2), float(found.case1))
+
+  def test_lengths_explain_a_bias_that_case_1_has_with_the_wrong_sign(self):
+    found = []
+    for seed in range(8):
+      u, accepted, truth, words = answers(seed, 3000)
+      strata = jnp.asarray(length_controlled.strata(words))
+      found.append(
+        length.bias(f32(u), jnp.asarray(accepted), jnp.asarray(truth), strata)
+      )
+    true, observed, case1, case2 = np.mean(found, 0)
+    self.assertGreater(observed, true + 0.03)
+    self.assertLess(case1, true)
+    self.assertAlmostEqual(case2, observed, delta=0.005)
+
+
+def by_pairs(scores, labels, strata, weights):
+  won = counted = total = 0.0
+  for i, j in itertools.product(range(len(scores)), repeat=2):
+    if labels[i] == 1 and labels[j] == 0:
+      pair = weights[i] * weights[j]
+      total += pair
+      if strata[i] == strata[j]:
+        counted += pair
+        won += pair * ((scores[i] > scores[j]) + 0.5 * (scores[i] == scores[j]))
+  return won / counted, counted / total
+
+
+class StratifiedTest(parameterized.TestCase):
+  @parameterized.parameters(1, 4, 100)
+  def test_equals_all_pairs_within_in_batches_with_padding(self, levels):
+    rng = np.random.default_rng(levels)
+    scores = rng.integers(0, levels, (2, 30)).astype(float)
+    labels, strata = rng.integers(0, 2, 30), rng.integers(-2, 3, 30)
+    weights = rng.integers(0, 3, (2, 30)).astype(float)
+    shown = np.where(weights > 0, scores, np.nan)
+    got = length_controlled.stratified_auroc(
+      f32(shown), jnp.asarray(labels), jnp.asarray(strata), f32(weights)
+    )
+    for row in range(2):
+      area, share = by_pairs(scores[row], labels, strata, weights[row])
+      self.assertAlmostEqual(float(got.area[row]), area, places=6)
+      self.assertAlmostEqual(float(got.share[row]), share, places=6)
+
+  def test_one_stratum_is_the_auroc_and_length_itself_a_half(self):
+    u, accepted, _, words = answers(3)
+    label = jnp.asarray(accepted)
+    one = length_controlled.stratified_auroc(
+      f32(u), label, jnp.zeros(len(u), jnp.int32)
+    )
+    self.assertAlmostEqual(
+      float(one.area), float(auroc.auroc(f32(u), label)), places=6
+    )
+    self.assertEqual(float(one.share), 1)
+    strata = jnp.asarray(length_controlled.strata(words))
+    own = length_controlled.stratified_auroc(f32(-words), label, strata)
+    self.assertEqual(float(own.area), 0.5)
+
+  def test_any_monotone_change_within_lengths_is_nothing(self):
+    u, accepted, _, words = answers(4)
+    strata = jnp.asarray(length_controlled.strata(words))
+    label = jnp.asarray(accepted)
+    want = length_controlled.stratified_auroc(f32(u), label, strata)
+    for changed in (u + 100 * words, np.exp(u / 9) * words):
+      got = length_controlled.stratified_auroc(f32(changed), label, strata)
+      self.assertEqual(float(got.area), float(want.area))
+
+  def test_without_pairs_or_with_broken_scores_it_is_nan(self):
+    labels, strata = jnp.array([1, 0, 1]), jnp.array([0, 1, 2])
+    got = length_controlled.stratified_auroc(f32([1, 2, 3]), labels, strata)
+    self.assertTrue(np.isnan(got.area))
+    self.assertEqual(float(got.share), 0)
+    broken = length_controlled.stratified_auroc(
+      f32([1, np.nan, 3]), labels, jnp.zeros(3, jnp.int32)
+    )
+    self.assertTrue(np.isnan(broken.area))
+
+  def test_strata_keep_equal_lengths_together(self):
+    lengths = np.array([7, 3, 3, 3, 3, 9, 12, 40])
+    np.testing.assert_array_equal(
+      length_controlled.strata(lengths), [1, 0, 0, 0, 0, 2, 3, 4]
+    )
+    np.testing.assert_array_equal(
+      length_controlled.strata(lengths, bins=2), [1, 0, 0, 0, 0, 1, 1, 1]
+    )
+    np.testing.assert_array_equal(
+      length_controlled.strata(np.arange(9), bins=3), np.repeat([0, 1, 2], 3)
+    )
+    with self.assertRaisesRegex(ValueError, 'bins of 0 or more'):
+      length_controlled.strata(lengths, bins=-1)
+
+  def test_interval_covers_what_new_answers_give(self):
+    def area(seed, n=300):
+      u, accepted, _, words = answers(seed, n)
+      strata = jnp.asarray(length_controlled.strata(words))
+      return f32(-u), jnp.asarray(accepted), strata
+
+    other = [
+      float(length_controlled.stratified_auroc(*area(100 + s)).area)
+      for s in range(40)
+    ]
+    args = area(5)
+    mask = jnp.arange(400) < 300
+    padded = [jnp.pad(x, (0, 100), constant_values=1) for x in args]
+    with jax.debug_key_reuse(True):
+      estimate, low, high = length_controlled.bootstrap_stratified(
+        jax.random.key(0), *padded, mask, draws=500
+      )
+    want = length_controlled.stratified_auroc(*args).area
+    self.assertAlmostEqual(float(estimate), float(want), places=6)
+    width = float(high - low) / (2 * 1.96 * np.std(other))
+    self.assertBetween(width, 0.75, 1.3)
+
+  def test_nonsense_is_refused(self):
+    with self.assertRaisesRegex(ValueError, 'draws must be positive'):
+      length_controlled.bootstrap_stratified(
+        jax.random.key(0), f32([1, 2]), jnp.arange(2), jnp.arange(2), draws=0
+      )
+
+
+class PartialTest(absltest.TestCase):
+  def test_residuals_are_those_of_a_line_through_ranks(self):
+    rng = np.random.default_rng(0)
+    scores, lengths = rng.integers(0, 9, 25), rng.integers(3, 8, 25)
+
+    def ranks(x):
+      return np.array([np.sum(x < v) + np.sum(x == v) / 2 for v in x])
+
+    slope, base = np.polyfit(ranks(lengths), ranks(scores), 1)
+    want = ranks(scores) - base - slope * ranks(lengths)
+    got = length_controlled.rank_residuals(f32(scores), jnp.asarray(lengths))
+    np.testing.assert_allclose(got, want, atol=3e-4)
+
+  def test_what_is_left_out_does_not_matter(self):
+    rng = np.random.default_rng(1)
+    scores, lengths = rng.integers(0, 9, 20), rng.integers(3, 8, 20)
+    labels, mask = rng.integers(0, 2, 20), np.arange(20) < 14
+    want = length_controlled.partial_auroc(
+      f32(scores[:14]), jnp.asarray(labels[:14]), jnp.asarray(lengths[:14])
+    )
+    got = length_controlled.partial_auroc(
+      f32(np.where(mask, scores, np.nan)),
+      jnp.asarray(labels),
+      jnp.asarray(np.where(mask, lengths, 99)),
+      jnp.asarray(mask),
+    )
+    self.assertAlmostEqual(float(got), float(want), places=6)
+
+  def test_length_and_what_grows_with_it_are_at_a_half(self):
+    _, accepted, _, words = answers(6, 5000)
+    for scores in (words, -words, words**3):
+      got = length_controlled.partial_auroc(
+        f32(scores), jnp.asarray(accepted), jnp.asarray(words)
+      )
+      self.assertEqual(float(got), 0.5)
+
+  def test_equal_lengths_leave_the_auroc(self):
+    u, accepted, *_ = answers(7)
+    got = length_controlled.partial_auroc(
+      f32(u), jnp.asarray(accepted), jnp.full(len(u), 5)
+    )
+    want = auroc.auroc(f32(u), jnp.asarray(accepted))
+    self.assertAlmostEqual(float(got), float(want), places=6)
+
+
+if __name__ == '__main__':
+  absltest.main()
