@@ -1,0 +1,239 @@
+"""Smooth calibration error, as relplot computes it, from one histogram.
+
+smECE of Blasiok and Nakkiran (2023), section 4.1 of
+docs/papers/semantic_calibration.md: the residuals c - a are smoothed by a
+Gaussian that is reflected at 0 and 1, and its width is the smallest that the
+error at this width does not exceed.
+
+relplot 1.0.3 spreads the answers onto a grid again for every width it tries.
+Here they are spread once, on a grid fine enough for the narrowest, as mass and
+as mass of right answers: all else is Fourier transforms of that grid, whatever
+the number of answers. The residual on the grid is x mass - right, x a grid
+point's own place; spreading to both neighbours keeps a confidence's mean, and
+with it every residual. Mass counts, so its float32 sums are exact.
+
+Shapes: N answers, G grid points, T points of a mesh. Leading axes broadcast.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Shaped
+
+from calibration import metrics
+
+# An eighth of the narrowest width apart.
+CELLS = 4096
+GRID = CELLS + 1
+# Bisection: steps of 1/1024, and none below this counts (relplot's eps).
+_STEPS = 10
+_TOO_NARROW = 1e-3
+NARROWEST = 1 / 512
+# Points where the error is summed: 10 a width, never fewer than 200.
+_FEWEST = 200
+_MOST = round(10 / NARROWEST)
+# Of the curve.
+MESH = 200
+# relplot's, against a density of zero.
+_EPSILON = 1e-4
+
+
+class Spread(NamedTuple):
+  """Answers on the grid of confidences.
+
+  Attributes:
+    mass: weights of answers.
+    right: weights of right answers.
+  """
+
+  mass: Float[Array, '... G']
+  right: Float[Array, '... G']
+
+
+class Error(NamedTuple):
+  """Attributes:
+  value: smECE, in [0, 1]; NaN where nothing counts.
+  width: of the Gaussian, a multiple of 1/1024.
+  """
+
+  value: Float[Array, '...']
+  width: Float[Array, '...']
+
+
+class Curve(NamedTuple):
+  """A smoothed reliability diagram on an even mesh of [0, 1].
+
+  Attributes:
+    mesh: confidences.
+    accuracy: smoothed, of answers near that confidence. Not clipped; it falls
+      back to the diagonal where there are none.
+    density: of confidences, 1 in the mean.
+  """
+
+  mesh: Float[Array, ' T']
+  accuracy: Float[Array, '... T']
+  density: Float[Array, '... T']
+
+
+def _spread(conf_N, correct_N, weight_N):
+  # A power of two: the cell and the share of its right end are exact.
+  at_N = conf_N * CELLS
+  cell_N = jnp.clip(at_N.astype(jnp.int32), 0, CELLS - 1)
+  share_N = at_N - cell_N
+  none_G = jnp.zeros(GRID)
+
+  def onto(weight_N):
+    all_G = none_G.at[cell_N].add(weight_N)
+    far_G = none_G.at[cell_N].add(weight_N * share_N)
+    return all_G - far_G + jnp.roll(far_G, 1)  # the last of `far` is zero
+
+  return Spread(onto(weight_N), onto(weight_N * correct_N))
+
+
+@jax.jit
+def spread(
+  conf: Float[Array, '... N'],
+  correct: Shaped[Array, '... N'],
+  weights: metrics.Weights = None,
+) -> Spread:
+  """Answers onto the two grid points beside their confidence.
+
+  Args:
+    conf: in [0, 1].
+    correct: 0 or 1.
+    weights: copies; 0 or False for padding.
+  """
+  return metrics.batched(_spread, *metrics.prepare(conf, correct, weights))
+
+
+def _ring(value_G):
+  """Mirrored at both ends: a period, on which a convolution is a product."""
+  return jnp.concatenate([value_G, value_G[-2:0:-1]])
+
+
+def _transform(grid):
+  """Of residual and mass; apart, as one is small beside the other."""
+  residual_G = jnp.linspace(0.0, 1.0, GRID) * grid.mass - grid.right
+  return jnp.fft.rfft(jnp.stack([_ring(residual_G), _ring(grid.mass)]))
+
+
+def _smooth(transform, width):
+  """[residual, mass] on the grid, by the reflected Gaussian."""
+  away = _ring(jnp.linspace(0.0, 1.0, GRID))
+  kernel = jnp.exp(-0.5 * (away / width) ** 2) / (width * jnp.sqrt(2 * jnp.pi))
+  # relplot's kernel is as long as the interval: nothing is reflected twice.
+  kernel = jnp.where(away <= 0.5, kernel, 0.0)
+  product = transform * jnp.fft.rfft(kernel).real
+  return jnp.fft.irfft(product)[:, :GRID]
+
+
+def _at(value_G, mesh_T):
+  """Linear interpolation at places in [0, 1]."""
+  at_T = mesh_T * CELLS
+  cell_T = jnp.clip(at_T.astype(jnp.int32), 0, CELLS - 1)
+  share_T = at_T - cell_T
+  left_T, right_T = value_G[:, cell_T], value_G[:, cell_T + 1]
+  return left_T * (1 - share_T) + right_T * share_T
+
+
+def _error(transform, width):
+  points = jnp.maximum(jnp.round(10 / width), _FEWEST)
+  at_T = jnp.arange(_MOST)
+  both_T = _at(_smooth(transform, width), at_T / (points - 1))
+  # The regression times its density is the smoothed residual.
+  residual, mass = jnp.sum(jnp.where(at_T < points, jnp.abs(both_T), 0.0), -1)
+  return residual / (mass + _EPSILON * points)
+
+
+def _search(mass_G, right_G):
+  transform = _transform(Spread(mass_G, right_G))
+
+  def step(_, ends):
+    wide, narrow = ends
+    middle = 0.5 * (wide + narrow)
+    error = _error(transform, middle)
+    small = (middle < _TOO_NARROW) | (middle < error)
+    return jnp.where(small, wide, middle), jnp.where(small, middle, narrow)
+
+  width, _ = jax.lax.fori_loop(
+    0, _STEPS, step, (jnp.float32(1.0), jnp.float32(0.0))
+  )
+  error = _error(transform, width)
+  return Error(jnp.where(mass_G.sum() > 0, error, jnp.nan), width)
+
+
+@jax.jit
+def error_of(grid: Spread) -> Error:
+  """smECE of answers that are already on the grid."""
+  return metrics.batched(_search, *grid)
+
+
+@jax.jit
+def smece(
+  conf: Float[Array, '... N'],
+  correct: Shaped[Array, '... N'],
+  weights: metrics.Weights = None,
+) -> Error:
+  """smECE over the last axis, with the width it has found.
+
+  Args:
+    conf: in [0, 1].
+    correct: 0 or 1.
+    weights: copies; 0 or False for padding.
+  """
+  return error_of(spread(conf, correct, weights))
+
+
+@jax.jit
+def smece_at(
+  conf: Float[Array, '... N'],
+  correct: Shaped[Array, '... N'],
+  width: Float[Array, ''],
+  weights: metrics.Weights = None,
+) -> Float[Array, '...']:
+  """smECE at a given width: of use where widths must not differ.
+
+  Args:
+    conf: in [0, 1].
+    correct: 0 or 1.
+    width: of the Gaussian, in [1/512, 1].
+    weights: copies.
+  """
+
+  def one(mass_G, right_G):
+    error = _error(_transform(Spread(mass_G, right_G)), width)
+    return jnp.where(mass_G.sum() > 0, error, jnp.nan)
+
+  return metrics.batched(one, *spread(conf, correct, weights))
+
+
+@jax.jit
+def curve_of(grid: Spread, width: Float[Array, '']) -> Curve:
+  """The diagram of answers that are already on the grid."""
+  mesh_T = jnp.linspace(0.0, 1.0, MESH)
+
+  def one(mass_G, right_G):
+    transform = _transform(Spread(mass_G, right_G))
+    residual_T, mass_T = _at(_smooth(transform, width), mesh_T)
+    return mesh_T - residual_T / (mass_T + _EPSILON), mass_T / mass_G.sum()
+
+  return Curve(mesh_T, *metrics.batched(one, *grid))
+
+
+@jax.jit
+def curve(
+  conf: Float[Array, '... N'],
+  correct: Shaped[Array, '... N'],
+  width: Float[Array, ''],
+  weights: metrics.Weights = None,
+) -> Curve:
+  """Accuracy by confidence, smoothed, and the density of confidences.
+
+  Args:
+    conf: in [0, 1].
+    correct: 0 or 1.
+    width: of the Gaussian, in [1/512, 1]; usually that of `smece`.
+    weights: copies.
+  """
+  return curve_of(spread(conf, correct, weights), width)
