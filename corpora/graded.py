@@ -10,6 +10,8 @@
   past_tense              516  irregular verbs
   participle              516  the same verbs
   kinds                   718  what a thing is
+  addition_2            2,000  sums of two numbers of two digits
+  arithmetic              900  sums, differences and products, by digits
 
 Each is a finite pool of questions that differ, and there are no more. An id is
 `<task>-<group>-<number>`: the group is the word, the pair of numbers or the
@@ -29,8 +31,11 @@ from corpora.questions import Question
 # (group, prompt, accepted answers)
 _Row = tuple[str, str, tuple[str, ...]]
 
-# Lists that are drawn and not enumerated.
+# Lists and pairs that are drawn and not enumerated.
 _LISTS = 2000
+_PAIRS = 400
+# Of each combination of digits in the mixed task: 1 and 1 up to 3 and 3.
+_PAIRS_OF_DIGITS = 50
 
 _SUM = (
   'What is {} plus {}?',
@@ -67,6 +72,44 @@ def _arithmetic(
       for wording in wordings:
         group = f'{min(a, b)}+{max(a, b)}'
         yield group, wording.format(a, b), (str(rule(a, b)),)
+
+
+def _range(digits: int) -> range:
+  """Numbers of so many digits; zero has one."""
+  return range(10 ** (digits - 1) if digits > 1 else 0, 10**digits)
+
+
+def _pairs(task: str, a: range, b: range, count: int) -> list[tuple[int, int]]:
+  """Pairs that differ whatever their order; `count` is below how many exist."""
+  rng = random.Random(f'{task}/{a}/{b}')
+  found: dict[tuple[int, ...], tuple[int, int]] = {}
+  while len(found) < count:
+    first, second = rng.sample((rng.choice(a), rng.choice(b)), 2)
+    found.setdefault(tuple(sorted((first, second))), (first, second))
+  return list(found.values())
+
+
+def _addition_2() -> Iterator[_Row]:
+  for a, b in _pairs('addition_2', _range(2), _range(2), _PAIRS):
+    for wording in _SUM:
+      group = f'{min(a, b)}+{max(a, b)}'
+      yield group, wording.format(a, b), (str(a + b),)
+
+
+def _mixed() -> Iterator[_Row]:
+  """Each pair is added, subtracted and multiplied.
+
+  What a model masters with one digit it guesses with two and cannot do with
+  three, so answers are sure to very unsure within one task.
+  """
+  for few, many in itertools.combinations_with_replacement((1, 2, 3), 2):
+    pairs = _pairs('arithmetic', _range(few), _range(many), _PAIRS_OF_DIGITS)
+    for a, b in pairs:
+      low, high = min(a, b), max(a, b)
+      group = f'{low}+{high}'
+      yield group, _SUM[0].format(a, b), (str(a + b),)
+      yield group, _DIFFERENCE[0].format(high, low), (str(high - low),)
+      yield group, _PRODUCT[0].format(a, b), (str(a * b),)
 
 
 def _maximum() -> Iterator[_Row]:
@@ -125,6 +168,8 @@ _TASKS: dict[str, Callable[[], Iterator[_Row]]] = {
   'past_tense': _past_tense,
   'participle': _participle,
   'kinds': _kinds,
+  'addition_2': _addition_2,
+  'arithmetic': _mixed,
 }
 NAMES = tuple(_TASKS)
 # Those whose answers are numbers.

@@ -1,22 +1,30 @@
 """Tasks: question sets by name, each with examples to show and a grader.
 
-Generated questions (graded.py), facts (world_facts.py) and questions with
-options (questions.py) under one door. The first two are asked after worked
-examples and answered in text; the last by which option is likeliest.
+Generated questions (graded.py), facts (world_facts.py) and the question sets
+of others (questions.py, question_sets.py, published_sets.py) under one door.
+Those with options are answered by which one is likeliest, the others in text
+after worked examples. A passage stands before its question.
 """
 
+import hashlib
 import os
 import random
 import re
 from typing import NamedTuple
 
-from corpora import graded, questions, world_facts
+from corpora import (
+  graded,
+  published_sets,
+  question_sets,
+  questions,
+  world_facts,
+)
 from corpora.questions import Question
 
 # Worked examples before a question that is answered in text.
 SHOTS = 4
 
-_GROUP = re.compile(r'\w+-(.+)-\d+')
+_GROUP = re.compile(r'\w+-(.+)-(\d+)')
 
 
 class Task(NamedTuple):
@@ -39,9 +47,23 @@ _CHOICES = {
   'commonsense_qa': questions.commonsense_qa,
   'open_book_qa': questions.open_book_qa,
 }
+# The question sets of others and their graders, '' for options. Which grader
+# is ours to choose: an answer in text may be a sentence around the right
+# words, and for TruthfulQA the right answers are sentences themselves.
+_SETS = {
+  'nq_open': 'contains',
+  'truthful_qa': 'f1',
+  'bool_q': '',
+  'mmlu': '',
+  'asdiv': 'numeric',
+  'trivia_qa': 'contains',
+  'squad': 'contains',
+  'gsm8k': 'numeric',
+  'simple_qa': 'contains',
+}
 # Their answers may stand among other words, such as 'US dollar'.
 _CONTAINS = ('currency', 'kinds')
-NAMES = (*graded.NAMES, *world_facts.RELATIONS, *_CHOICES)
+NAMES = (*graded.NAMES, *world_facts.RELATIONS, *_CHOICES, *_SETS)
 
 
 def load(
@@ -66,7 +88,8 @@ def load(
   if name not in NAMES:
     raise ValueError(f'task must be one of {", ".join(NAMES)}, got {name!r}')
   pool = _pool(name, data_dir)
-  shots = () if name in _CHOICES else _shots(name, pool)
+  grader = _grader(name)
+  shots = _shots(name, pool) if grader else ()
   shown = {group(shot) for shot in shots}
   pool = [question for question in pool if group(question) not in shown]
   if not 1 <= count <= len(pool):
@@ -75,25 +98,31 @@ def load(
       f'shots, got {count}'
     )
   drawn = random.Random(f'{name}/{seed}').sample(pool, count)
-  return Task(
-    name=name, questions=tuple(drawn), shots=shots, grader=_grader(name)
-  )
+  return Task(name=name, questions=tuple(drawn), shots=shots, grader=grader)
 
 
 def prompt(task: Task, question: Question) -> str:
   """The text to go on from: the shots, the question, and 'A:' at its end."""
   shown = ''.join(
-    f'Q: {shot.prompt}\nA: {shot.answers[0]}\n\n' for shot in task.shots
+    f'{_asked(shot)} {shot.answers[0]}\n\n' for shot in task.shots
   )
-  return f'{shown}Q: {question.prompt}\nA:'
+  return f'{shown}{_asked(question)}'
+
+
+def _asked(question: Question) -> str:
+  passage = f'{question.context}\n' if question.context else ''
+  return f'{passage}Q: {question.prompt}\nA:'
 
 
 def group(question: Question) -> str:
-  """What a question is about: the country, the word, the pair of numbers.
+  """What a question is about: the country, the word, the passage, the numbers.
 
   Questions of a group give each other away, so folds keep it together. One
-  with options is a group by itself.
+  of another kind is a group by itself.
   """
+  if question.context:
+    digest = hashlib.sha256(question.context.encode('utf-8')).hexdigest()
+    return f'passage-{digest[:16]}'
   match = _GROUP.fullmatch(question.id)
   return match[1] if match else question.id
 
@@ -101,6 +130,10 @@ def group(question: Question) -> str:
 def _pool(name: str, data_dir) -> list[Question]:
   if name in _CHOICES:
     return _CHOICES[name](data_dir=data_dir)
+  if name in question_sets.NAMES:
+    return question_sets.load(name, data_dir=data_dir)
+  if name in published_sets.NAMES:
+    return published_sets.load(name)
   if name in world_facts.RELATIONS:
     return world_facts.questions(name, data_dir=data_dir)
   return graded.pool(name)
@@ -129,12 +162,16 @@ def _shots(name: str, pool: list[Question]) -> tuple[Question, ...]:
 
 
 def _number(question: Question) -> int:
-  return int(question.id.rpartition('-')[2])
+  """Which wording of its group; the questions of others have one each."""
+  match = _GROUP.fullmatch(question.id)
+  return int(match[2]) if match else 0
 
 
 def _grader(name: str) -> str:
   if name in _CHOICES:
     return ''
+  if name in _SETS:
+    return _SETS[name]
   if name in graded.NUMERIC:
     return 'numeric'
   return 'contains' if name in _CONTAINS else 'exact'

@@ -1,5 +1,6 @@
 """Generated questions: answers by hand, and again from the prompts' words."""
 
+import collections
 import re
 
 from absl.testing import absltest, parameterized
@@ -20,6 +21,8 @@ class GradedTest(parameterized.TestCase):
     ('participle', 'Complete: to go, they have ...', ('gone',)),
     ('kinds', 'What kind of thing is this: trout?', ('fish',)),
     ('kinds', '"Knee" is the name of a what?', ('body part',)),
+    ('addition_2', 'How much is 24 and 28 together?', ('52',)),
+    ('arithmetic', 'What is 7 times 6?', ('42',)),
   )
   def test_answers(self, name, prompt, answers):
     found = [q.answers for q in graded.pool(name) if q.prompt == prompt]
@@ -47,6 +50,9 @@ class GradedTest(parameterized.TestCase):
     ('past_tense', 3 * 172),
     ('participle', 3 * 172),
     ('kinds', 2 * 359),
+    ('addition_2', 5 * 400),
+    # Six combinations of 1, 2 and 3 digits.
+    ('arithmetic', 3 * 6 * 50),
   )
   def test_so_many_there_are(self, name, expected):
     self.assertLen(graded.pool(name), expected)
@@ -70,6 +76,38 @@ class GradedTest(parameterized.TestCase):
     ids = {q.prompt: q.id for q in graded.pool('addition_1')}
     self.assertEqual(ids['What is 3 plus 8?'], 'addition_1-3+8-0')
     self.assertEqual(ids['What is 8 plus 3?'], 'addition_1-3+8-5')
+
+  def test_sums_of_two_digits_are_right_and_no_pair_comes_twice(self):
+    pairs = []
+    for question in graded.pool('addition_2'):
+      a, b = (int(found) for found in re.findall(r'\d+', question.prompt))
+      self.assertBetween(min(a, b), 10, 99)
+      self.assertBetween(max(a, b), 10, 99)
+      self.assertEqual(question.answers, (str(a + b),), question.prompt)
+      pairs.append(frozenset((a, b)))
+    self.assertEqual(set(collections.Counter(pairs).values()), {5})
+
+  def test_mixed_arithmetic_is_right_and_of_all_numbers_of_digits(self):
+    digits = collections.Counter()
+    for question in graded.pool('arithmetic'):
+      words = question.prompt.removesuffix('?').split()
+      a, b = int(words[2]), int(words[4])
+      right = {'plus': a + b, 'minus': a - b, 'times': a * b}[words[3]]
+      self.assertGreaterEqual(right, 0)
+      self.assertEqual(question.answers, (str(right),), question.prompt)
+      sizes = sorted((len(words[2]), len(words[4])))
+      digits[words[3], *sizes] += 1
+    self.assertLen(digits, 3 * 6)
+    self.assertEqual(set(digits.values()), {50})
+
+  def test_the_order_of_a_drawn_pair_is_drawn_too(self):
+    for name in ('addition_2', 'arithmetic'):
+      orders = collections.Counter()
+      for question in graded.pool(name):
+        a, b = (int(found) for found in re.findall(r'\d+', question.prompt))
+        if 'minus' not in question.prompt:
+          orders[a > b] += 1
+      self.assertBetween(orders[True] / orders.total(), 0.3, 0.7)
 
   def test_numeric_names_the_tasks_whose_answers_are_numbers(self):
     others = set(graded.NAMES) - graded.NUMERIC

