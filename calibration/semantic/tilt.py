@@ -8,7 +8,8 @@ reading; that f is B-confidence-calibrated iff no w of W_B lowers its loss is
 the paper's Theorem 6, the token-wise form its Theorem 9.
 
 Shapes: B prompts, Z = V^T answers in lexicographic order, T tokens of an
-answer, V vocabulary, K classes, N graded answers. Logarithms in nats.
+answer, V vocabulary, K classes. Logarithms in nats. What the best tilt gains
+over many answers is `metrics.loss_gap`.
 """
 
 from collections.abc import Callable, Sequence
@@ -166,36 +167,3 @@ def bernoulli_kl(
   At least 2 (acc - c)^2 (Pinsker). Zero where both are 0 or both 1.
   """
   return special.rel_entr(acc, conf) + special.rel_entr(1 - acc, 1 - conf)
-
-
-def loss_gap(
-  conf: Float[Array, ' N'],
-  correct: Float[Array, ' N'],
-  level: Int[Array, ' N'],
-  levels: int,
-) -> tuple[Float[Array, ''], Float[Array, '']]:
-  """What the best tilt of W_B gains, and the mean squared calibration gap.
-
-  A tau that is one number a level; the confidence of a level is the mean of
-  its members, exact where these are equal. Plugged-in accuracies are noisy:
-  the expectation for a calibrated model is about levels / (2 N), not zero.
-
-  Args:
-    conf: in (0, 1).
-    correct: 0 or 1, or a probability.
-    level: which of `levels` a sample is of.
-    levels: how many.
-
-  Returns:
-    E[KL(Bern(acc) || Bern(c))] in nats, and E[(acc - c)^2], of which twice is
-    at most the first.
-  """
-  count = jnp.zeros(levels).at[level].add(1.0)
-  share = count / count.sum()
-
-  def mean(values):
-    return jnp.zeros(levels).at[level].add(values) / jnp.maximum(count, 1.0)
-
-  acc, at = mean(correct), mean(conf)
-  gain = jnp.where(count > 0, bernoulli_kl(acc, at), 0.0)
-  return jnp.sum(share * gain), jnp.sum(share * (acc - at) ** 2)

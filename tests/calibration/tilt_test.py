@@ -169,16 +169,6 @@ class LossTest(parameterized.TestCase):
     got = tilt.loss_slope(jnp.array([-1.0, 0.0, 2.0]), conf, acc)
     np.testing.assert_allclose(got, slope, atol=1e-6)
 
-  def test_gap_over_levels_by_hand(self):
-    # Level 0 as in the spec; level 2 is calibrated; nobody is at level 1.
-    conf = jnp.array([0.7] * 4 + [0.5] * 4)
-    correct = jnp.array([1.0, 1, 0, 0, 1, 1, 0, 0])
-    level = jnp.array([0] * 4 + [2] * 4)
-    gap, square = tilt.loss_gap(conf, correct, level, 3)
-    self.assertAlmostEqual(float(gap), 0.0871767 / 2, delta=1e-6)
-    self.assertAlmostEqual(float(square), 0.02, delta=1e-6)
-    self.assertLessEqual(float(2 * square), float(gap))
-
   def test_certainty_that_is_right_gains_nothing(self):
     kl = tilt.bernoulli_kl(jnp.array([0.0, 1.0]), jnp.array([0.0, 1.0]))
     np.testing.assert_array_equal(kl, 0.0)

@@ -1,0 +1,199 @@
+"""A learned tau(c): the best tilt of W_B, fitted on a calibration split.
+
+What tilt.py has for one level of confidence, for all of them at once. A tilt of
+tau(c) moves a confidence to sigmoid(logit c + tau(c)), and the change of the
+loss of whole answers is that of the confidences' own log loss,
+
+  E[-tau a + log(1 - c + c e^tau)],
+
+so that tau is a logistic regression on logit c. Ours is monotone, so that
+answers keep their order (AUROC does not change): a spline of straight pieces
+in logits between quantiles of the split. The paper states no form of tau and
+fits none; this is our reading of section 3.2 of
+docs/papers/semantic_calibration.md.
+
+Shapes: N graded answers, J pieces, L levels.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+from jax.scipy import special
+from jaxtyping import Array, Float, Int
+
+from calibration import metrics
+from calibration.semantic import tilt
+
+# Confidences are brought into [floor, 1 - floor], where logits are finite.
+_FLOOR = 1e-6
+_ITERATIONS = 60
+_NEWTON = 50
+# Of a tilt by level: a level that is all right or all wrong asks for more.
+MOST = 20.0
+
+
+class Recalibrator(struct.PyTreeNode):
+  """logit c' = start + sum_j slope_j clip(logit c - knot_j, 0, width_j).
+
+  The first and the last piece go on beyond the split.
+
+  Attributes:
+    knots: ends of the pieces, in logits of confidence.
+    start: value at the first knot.
+    slopes: of the pieces, not negative.
+  """
+
+  knots: Float[Array, ' J+1']
+  start: Float[Array, '']
+  slopes: Float[Array, ' J']
+
+
+def logits(conf: Float[Array, '...']) -> Float[Array, '...']:
+  """Of confidences, 0 and 1 brought to a finite value."""
+  return special.logit(jnp.clip(conf, _FLOOR, 1.0 - _FLOOR))
+
+
+def _lengths(knots, x):
+  """How much of each piece lies left of x; [..., J]."""
+  low, high = knots[:-1], knots[1:]
+  part = jnp.clip(x[..., None] - low, 0.0, high - low)
+  part = part.at[..., 0].add(jnp.minimum(x - knots[0], 0.0))
+  return part.at[..., -1].add(jnp.maximum(x - knots[-1], 0.0))
+
+
+def recalibrated_logits(
+  fitted: Recalibrator, conf: Float[Array, '...']
+) -> Float[Array, '...']:
+  """logit c + tau(c)."""
+  return fitted.start + _lengths(fitted.knots, logits(conf)) @ fitted.slopes
+
+
+@jax.jit
+def apply(
+  fitted: Recalibrator, conf: Float[Array, '...']
+) -> Float[Array, '...']:
+  """Confidences after the tilt; monotone in those before it."""
+  return special.expit(recalibrated_logits(fitted, conf))
+
+
+@jax.jit
+def tau(fitted: Recalibrator, conf: Float[Array, '...']) -> Float[Array, '...']:
+  """The tilt itself, in nats: what to give `tilt.tilted` and `reweighted`."""
+  return recalibrated_logits(fitted, conf) - logits(conf)
+
+
+def _log_loss(z, correct):
+  return jax.nn.softplus(z) - correct * z
+
+
+@jax.jit
+def _fit(knots, x_N, correct_N, penalty):
+  part_NJ = _lengths(knots, x_N)
+  count = part_NJ.shape[1]
+
+  def unpack(free):
+    # softplus(0.5413) = 1: at zero the map is the identity.
+    return knots[0] + free[0], jax.nn.softplus(0.541325 + free[1:])
+
+  def loss(free):
+    start, slopes = unpack(free)
+    fit = _log_loss(start + part_NJ @ slopes, correct_N).mean()
+    return fit + 0.5 * penalty * jnp.sum((slopes - 1.0) ** 2)
+
+  solver = optax.lbfgs()
+  value_and_grad = optax.value_and_grad_from_state(loss)
+
+  def step(_, carry):
+    free, state = carry
+    value, grad = value_and_grad(free, state=state)
+    updates, state = solver.update(
+      grad, state, free, value=value, grad=grad, value_fn=loss
+    )
+    return optax.apply_updates(free, updates), state
+
+  free = jnp.zeros(count + 1)
+  free, _ = jax.lax.fori_loop(0, _ITERATIONS, step, (free, solver.init(free)))
+  return Recalibrator(knots, *unpack(free))
+
+
+def fit(
+  conf: Float[Array, ' N'],
+  correct: Float[Array, ' N'],
+  *,
+  pieces: int = 4,
+  penalty: float = 1e-3,
+) -> Recalibrator:
+  """The monotone spline of least log loss on a calibration split.
+
+  Args:
+    conf: in [0, 1]; frequencies k/M too.
+    correct: 0 or 1, or a probability.
+    pieces: J, between quantiles of the logits; 1 is Platt's scaling of them.
+    penalty: on slopes away from 1, in nats an answer: where nothing speaks for
+      a change, there is none.
+
+  Raises:
+    ValueError: shapes or numbers that do not fit.
+  """
+  metrics.check('calibration split', conf, jnp.round(correct))
+  if pieces < 1 or not penalty > 0:
+    raise ValueError(
+      'pieces must be at least 1 and penalty positive, got '
+      f'pieces={pieces} and penalty={penalty}'
+    )
+  x_N = logits(conf)
+  at = np.quantile(np.asarray(x_N), np.linspace(0.0, 1.0, pieces + 1))
+  # Where many answers share a confidence, quantiles do; pieces keep a width.
+  knots = at[0] + np.maximum.accumulate(at - at[0] + 1e-3 * np.arange(len(at)))
+  return _fit(jnp.asarray(knots, jnp.float32), x_N, correct, penalty)
+
+
+@jax.jit
+def recovered(
+  fitted: Recalibrator, conf: Float[Array, ' N'], correct: Float[Array, ' N']
+) -> Float[Array, '']:
+  """Loss that the tilt saves on these answers, in nats an answer.
+
+  Negative where it costs. On answers that were not fitted on this is what the
+  gap `metrics.loss_gap` was worth; that one can only be positive.
+  """
+  change = tilt.loss_change(
+    tau(fitted, conf), jnp.clip(conf, _FLOOR, 1.0 - _FLOOR), correct
+  )
+  return -change.mean()
+
+
+@functools.partial(jax.jit, static_argnames='levels')
+def tilt_by_level(
+  conf: Float[Array, ' N'],
+  correct: Float[Array, ' N'],
+  level: Int[Array, ' N'],
+  *,
+  levels: int,
+) -> Float[Array, ' L']:
+  """t of least loss at each level, by Newton: tau without any form.
+
+  Confidences of a level may differ; where they do not, this is t* of
+  `tilt.best_tilt`. Within `MOST` of zero; 0 where a level has no answers.
+  """
+  conf = jnp.clip(conf, _FLOOR, 1.0 - _FLOOR)
+
+  def over(values):
+    return jnp.zeros(levels).at[level].add(values)
+
+  def step(_, ends):
+    low, high, t = ends
+    moved = tilt.tilted_confidence(t[level], conf)
+    slope, bend = over(moved - correct), over(moved * (1.0 - moved))
+    low, high = jnp.where(slope < 0, t, low), jnp.where(slope < 0, high, t)
+    newton = t - slope / jnp.maximum(bend, 1e-12)
+    inside = (newton > low) & (newton < high)
+    return low, high, jnp.where(inside, newton, 0.5 * (low + high))
+
+  end = jnp.full(levels, MOST)
+  _, _, t = jax.lax.fori_loop(0, _NEWTON, step, (-end, end, jnp.zeros(levels)))
+  return jnp.where(over(jnp.ones_like(conf)) > 0, t, 0.0)
