@@ -131,16 +131,15 @@ def first_of_equals(
 ) -> Bool[Array, 'N S']:
   """Whether no earlier sample of the question has the same tokens."""
   at_L = jnp.arange(tokens.shape[-1])
-  tokens = jnp.where(at_L < lengths[..., None], tokens, -1)
+  tokens = jnp.where(at_L < lengths[..., None], tokens, -1)  # no id is
   size = tokens.shape[1]
 
-  def of(tokens_SL, lengths_S):
+  def of(tokens_SL):
     same_SS = (tokens_SL[:, None] == tokens_SL[None]).all(-1)
-    same_SS &= lengths_S[:, None] == lengths_S
     return jnp.argmax(same_SS, -1) == jnp.arange(size)
 
-  # One question at a time would be S S L; all at once N times that.
-  return jax.lax.map(lambda row: of(*row), (tokens, lengths), batch_size=64)
+  # A question takes S S L; all at once N times that.
+  return jax.lax.map(of, tokens, batch_size=64)
 
 
 @jax.jit

@@ -301,12 +301,15 @@ class ProbeTest(parameterized.TestCase):
     rng = np.random.default_rng(2)
     x = rng.standard_normal((80, 3))
     y = (x[:, 0] > 0).astype(float)
-    # Far from all others: had it been fitted on, it would bend the probe.
-    x[7] = [-500.0, 0, 0]
     y[7] = np.nan
-    wrong = probe.out_of_fold(x, y, probe=probe.Probe(), seed=0)
-    self.assertGreater(wrong[7], 0.99)
-    self.assertFalse(np.isnan(wrong).any())
+    x[7] = [-500.0, 0, 0]
+    far = probe.out_of_fold(x, y, probe=probe.Probe(), seed=0)
+    self.assertGreater(far[7], 0.99)
+    # Had it been fitted on, where it lies would matter to others.
+    x[7] = [500.0, 0, 0]
+    other = probe.out_of_fold(x, y, probe=probe.Probe(), seed=0)
+    self.assertLess(other[7], 0.01)
+    np.testing.assert_array_equal(np.delete(far, 7), np.delete(other, 7))
 
   @parameterized.parameters(
     (np.zeros((4, 2)), [0, 1, 2, 1], 'labels of a probe must be 0, 1 or NaN'),
