@@ -60,6 +60,8 @@ class Encoder:
   Attributes:
     config: of the model.
     params: of the model.
+    core: its tokenizer, which cuts at `max_length`. A literal '[SEP]' in a text
+      is the special token, as it is for transformers.
     max_length: tokens of a text that are read, [CLS] and [SEP] among them;
       what follows is cut.
     batch: texts in one pass; memory grows with it.
@@ -79,7 +81,7 @@ class Encoder:
       path: what `hub.resolve` takes: a folder, an asset such as 'minilm_l6', or
         a name of the hub. With config.json, *.safetensors, tokenizer.json and,
         where texts are to be cut before the last position,
-        sentence_bert_config.json.
+        sentence_bert_config.json; 1_Pooling/config.json must name means.
       batch: texts in one pass.
 
     Raises:
@@ -92,6 +94,7 @@ class Encoder:
     folder = hub.resolve(path)
     model = bert.load(folder)
     max_length = _max_length(folder, model.config)
+    _check_pooling(folder)
     core = _tokenizer(folder, model.config)
     core.enable_truncation(max_length)
     return cls(
@@ -182,6 +185,20 @@ def _max_length(folder: pathlib.Path, config: bert.BertConfig) -> int:
       f'positions of the model, got {length!r}'
     )
   return length
+
+
+def _check_pooling(folder: pathlib.Path) -> None:
+  """Vectors by another rule than the model was trained with mean little."""
+  file = folder / '1_Pooling' / 'config.json'
+  if not file.is_file():
+    return
+  data = json.loads(file.read_text(encoding='utf-8'))
+  modes = [k for k, v in data.items() if k.startswith('pooling_mode_') and v]
+  if modes != ['pooling_mode_mean_tokens']:
+    raise ValueError(
+      f'{file}: expected pooling_mode_mean_tokens alone, came '
+      f'{", ".join(modes) or "none"}; use a model that is pooled by means'
+    )
 
 
 def _tokenizer(

@@ -101,10 +101,11 @@ class EncoderTest(parameterized.TestCase):
   def test_texts_of_many_lengths_and_numbers_share_few_programs(self):
     model = encoder.Encoder.load(self.folder, batch=4)
     jax.clear_caches()
-    for count in range(1, 12):
-      model.sentences(['day ' * (count % 9)] * count)
-    # One length of 16, and batches of 1, 2 and 4.
-    self.assertEqual(encoder._sentences._cache_size(), 3)
+    for words in range(20):
+      for count in (1, 2, 3, 7):
+        model.sentences(['day ' * words] * count)
+    # Lengths of 16 and 24, and batches of 1, 2 and 4.
+    self.assertEqual(encoder._sentences._cache_size(), 2 * 3)
 
   def test_texts_are_cut_where_the_model_says(self):
     model = encoder.Encoder.load(self.folder)
@@ -119,6 +120,18 @@ class EncoderTest(parameterized.TestCase):
   def test_a_length_beyond_the_positions_is_refused(self, length):
     self.cut(length)
     with self.assertRaisesRegex(ValueError, rf'3\.\.24.*got {length!r}'):
+      encoder.Encoder.load(self.folder)
+
+  @parameterized.parameters(
+    {'pooling_mode_cls_token': True, 'pooling_mode_mean_tokens': False},
+    {'pooling_mode_max_tokens': True, 'pooling_mode_mean_tokens': True},
+    {},
+  )
+  def test_a_model_pooled_otherwise_is_refused(self, **modes):
+    (self.folder / '1_Pooling').mkdir()
+    file = self.folder / '1_Pooling' / 'config.json'
+    file.write_text(json.dumps({'word_embedding_dimension': 12} | modes))
+    with self.assertRaisesRegex(ValueError, 'pooling_mode_mean_tokens alone'):
       encoder.Encoder.load(self.folder)
 
   def test_no_texts(self):
