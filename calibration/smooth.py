@@ -77,10 +77,7 @@ class Curve(NamedTuple):
 
 
 def _spread(conf_N, correct_N, weight_N):
-  # A power of two: the cell and the share of its right end are exact.
-  at_N = conf_N * CELLS
-  cell_N = jnp.clip(at_N.astype(jnp.int32), 0, CELLS - 1)
-  share_N = at_N - cell_N
+  cell_N, share_N = places(conf_N)
   none_G = jnp.zeros(GRID)
 
   def onto(weight_N):
@@ -112,27 +109,43 @@ def _ring(value_G):
   return jnp.concatenate([value_G, value_G[-2:0:-1]])
 
 
+def _kernel(width):
+  """The Gaussian around the ring's first point."""
+  away = _ring(jnp.linspace(0.0, 1.0, GRID))
+  kernel = jnp.exp(-0.5 * (away / width) ** 2) / (width * jnp.sqrt(2 * jnp.pi))
+  # relplot's kernel is as long as the interval: nothing is reflected twice.
+  return jnp.where(away <= 0.5, kernel, 0.0)
+
+
+def residual(grid: Spread) -> Float[Array, '... G']:
+  """Confidence less accuracy, times mass."""
+  return jnp.linspace(0.0, 1.0, GRID) * grid.mass - grid.right
+
+
 def _transform(grid):
   """Of residual and mass; apart, as one is small beside the other."""
-  residual_G = jnp.linspace(0.0, 1.0, GRID) * grid.mass - grid.right
-  return jnp.fft.rfft(jnp.stack([_ring(residual_G), _ring(grid.mass)]))
+  return jnp.fft.rfft(jnp.stack([_ring(residual(grid)), _ring(grid.mass)]))
 
 
 def _smooth(transform, width):
   """[residual, mass] on the grid, by the reflected Gaussian."""
-  away = _ring(jnp.linspace(0.0, 1.0, GRID))
-  kernel = jnp.exp(-0.5 * (away / width) ** 2) / (width * jnp.sqrt(2 * jnp.pi))
-  # relplot's kernel is as long as the interval: nothing is reflected twice.
-  kernel = jnp.where(away <= 0.5, kernel, 0.0)
-  product = transform * jnp.fft.rfft(kernel).real
+  product = transform * jnp.fft.rfft(_kernel(width)).real
   return jnp.fft.irfft(product)[:, :GRID]
+
+
+def places(conf):
+  """Grid cells of confidences, and the shares of the cells' right ends.
+
+  Exact: the cells are a power of two.
+  """
+  at = conf * CELLS
+  cell = jnp.clip(at.astype(jnp.int32), 0, CELLS - 1)
+  return cell, at - cell
 
 
 def _at(value_G, mesh_T):
   """Linear interpolation at places in [0, 1]."""
-  at_T = mesh_T * CELLS
-  cell_T = jnp.clip(at_T.astype(jnp.int32), 0, CELLS - 1)
-  share_T = at_T - cell_T
+  cell_T, share_T = places(mesh_T)
   left_T, right_T = value_G[:, cell_T], value_G[:, cell_T + 1]
   return left_T * (1 - share_T) + right_T * share_T
 
@@ -208,17 +221,35 @@ def smece_at(
   return metrics.batched(one, *spread(conf, correct, weights))
 
 
+def product(a, b):
+  """Matrices, in float32 on every device."""
+  return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+
+
 @jax.jit
-def curve_of(grid: Spread, width: Float[Array, '']) -> Curve:
-  """The diagram of answers that are already on the grid."""
+def matrix(width: Float[Array, '']) -> Float[Array, 'G T']:
+  """Of the curve: smooths what is on the grid, read off at the mesh.
+
+  The same for all answers, so that many replicates are one product.
+  """
+  kernel = _kernel(width)
+  grid_G1 = jnp.arange(GRID)[:, None]
+  inside_G1 = (grid_G1 > 0) & (grid_G1 < CELLS)  # an end is its own mirror
+
+  def at(cell_T):
+    straight_GT = kernel[(cell_T - grid_G1) % kernel.size]
+    mirrored_GT = kernel[(cell_T + grid_G1) % kernel.size]
+    return straight_GT + jnp.where(inside_G1, mirrored_GT, 0.0)
+
+  cell_T, share_T = places(jnp.linspace(0.0, 1.0, MESH))
+  return at(cell_T) * (1 - share_T) + at(cell_T + 1) * share_T
+
+
+def curve_of(residual_T, mass_T, total) -> Curve:
+  """From what `matrix` makes of residual and mass; `total` is that of mass."""
   mesh_T = jnp.linspace(0.0, 1.0, MESH)
-
-  def one(mass_G, right_G):
-    transform = _transform(Spread(mass_G, right_G))
-    residual_T, mass_T = _at(_smooth(transform, width), mesh_T)
-    return mesh_T - residual_T / (mass_T + _EPSILON), mass_T / mass_G.sum()
-
-  return Curve(mesh_T, *metrics.batched(one, *grid))
+  accuracy_T = mesh_T - residual_T / (mass_T + _EPSILON)
+  return Curve(mesh_T, accuracy_T, mass_T / total)
 
 
 @jax.jit
@@ -236,4 +267,10 @@ def curve(
     width: of the Gaussian, in [1/512, 1]; usually that of `smece`.
     weights: copies.
   """
-  return curve_of(spread(conf, correct, weights), width)
+  grid = spread(conf, correct, weights)
+  matrix_GT = matrix(width)
+  return curve_of(
+    product(residual(grid), matrix_GT),
+    product(grid.mass, matrix_GT),
+    grid.mass.sum(-1, keepdims=True),
+  )
