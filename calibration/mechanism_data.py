@@ -234,9 +234,12 @@ def draw(
   return _say(world, before, value, word_key)
 
 
-def counted(answer: Int[Array, 'B T']) -> Float[Array, 'B T']:
-  """1 where a token of an answer is said, 0 where it is padding."""
-  return (answer > 0).astype(jnp.float32)
+def counted(world: World, answer: Int[Array, 'B T']) -> Float[Array, 'B T']:
+  """1 up to the first value, 0 after it: an answer ends there."""
+  at = tokens(world)
+  values = jnp.cumsum((answer >= at.word) & (answer < at.size), axis=1)
+  before = jnp.pad(values[:, :-1], ((0, 0), (1, 0)))
+  return (before == 0).astype(jnp.float32)
 
 
 def value_probs(

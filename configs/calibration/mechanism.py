@@ -1,0 +1,100 @@
+r"""Semantic calibration from cross-entropy alone, and how rewards undo it.
+
+python -m launch.sweep --config=configs/calibration/mechanism.py \
+  --workdir=runs/calibration_mechanism \
+  --out=docs/results/calibration_mechanism.json
+python -m launch.plot --workdir=runs/calibration_mechanism
+
+One model, about a minute on one core:
+python -m launch.train --config=configs/calibration/mechanism.py --workdir=...
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config(arg: str = '') -> ConfigDict:
+  common.check_arg(arg, ('smoke',))
+  smoke = arg == 'smoke'
+  c = ConfigDict()
+  c.experiment = 'calibration.mechanism'
+  # See calibration.mechanism_data.World.
+  c.world = ConfigDict(
+    dict(
+      syllables=3 if smoke else 8,
+      length=2 if smoke else 3,
+      values=3 if smoke else 6,
+      noise=0.4,
+      style='direct',
+    )
+  )
+  c.model = ConfigDict(
+    dict(
+      layers=1 if smoke else 2,
+      width=16 if smoke else 64,
+      heads=2 if smoke else 4,
+      mlp_width=32 if smoke else 256,
+    )
+  )
+  # The workdir of a run to go on from, or to measure.
+  c.start = ''
+  c.learn = ConfigDict(
+    dict(
+      kind='cross_entropy', batch_size=16 if smoke else 256, group=8, beta=0.1
+    )
+  )
+  c.measure = ConfigDict(
+    dict(
+      ways=2,
+      levels=3 if smoke else 10,
+      held_out=0.25,
+      draws=5 if smoke else 100,
+      chunk=18 if smoke else 128,
+      every=1,
+    )
+  )
+  # See calibration.semantic.probe.ProbeConfig.
+  c.probe = ConfigDict(
+    dict(
+      penalty=1e-4,
+      iterations=5 if smoke else 100,
+      rank=2 if smoke else 8,
+      steps=4 if smoke else 200,
+      batch=8 if smoke else 128,
+      rate=3e-3,
+      left_out=0.2,
+      look=2 if smoke else 10,
+    )
+  )
+  c.optim = common.optim(peak_lr=3e-3, warmup_steps=2 if smoke else 50)
+  c.optim.weight_decay = 0.01
+  c.optim.b2 = 0.98
+  c.optim.final_ratio = 0.02
+  steps = 4 if smoke else 2400
+  c.run = common.run(steps=steps, eval_every=0, save_every=steps // 2)
+  c.run.keep = 100
+  c.run.save_every = 2 if smoke else 300
+  c.mesh = common.mesh()
+  chain = 4 if smoke else 600
+  tuned = 2 if smoke else 300
+  rate = 'optim.schedule=constant optim.peak_lr=3e-4 optim.warmup_steps=10'
+  tune = f'start={{direct}} run.steps={tuned} {rate}'
+  measure = 'experiment=calibration.mechanism_measure run.steps=1'
+  variants = (
+    ('direct', ''),
+    (
+      'chain',
+      f'world.style=chain run.steps={chain} '
+      f'run.save_every={2 if smoke else 75}',
+    ),
+    ('direct_measured', f'{measure} start={{direct}}'),
+    ('chain_measured', f'{measure} start={{chain}}'),
+    ('reward', f'{tune} learn.kind=reinforce'),
+    ('preference', f'{tune} learn.kind=dpo'),
+    ('more', tune),
+  )
+  c.sweep = ConfigDict(
+    dict(variants=variants, seeds=(0,) if smoke else (0, 1, 2))
+  )
+  return c
