@@ -1,0 +1,342 @@
+"""Tables: every cell against the function behind it, and what is left out."""
+
+import itertools
+import pathlib
+import tempfile
+
+import jax
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from calibration import agreement, length_world, ratings, tables
+from calibration.correctness import lexical
+
+SETTINGS = tables.Settings(draws=50, fewest=20)
+
+
+def world(seed=0, n=200, **knobs):
+  """Scores, values of three real functions and lengths of drawn sentences."""
+  drawn = length_world.draw(length_world.World(**knobs), n, seed=seed)
+  references = [[drawn.reference]] * n
+  values = {
+    name: lexical.scores(name, drawn.answers, references)
+    for name in ('rougel_f1', 'rougel_recall', 'alias')
+  }
+  return drawn.uncertainties, values, drawn.words
+
+
+def by_pairs(u, y):
+  won = (u[y == 1][:, None] < u[y == 0]) + 0.5 * (
+    u[y == 1][:, None] == u[y == 0]
+  )
+  return won.mean()
+
+
+def cohen(a, b):
+  """By the definition, over what both have."""
+  keep = ~(np.isnan(a) | np.isnan(b))
+  a, b = a[keep], b[keep]
+  agreed = np.mean(a == b)
+  chance = sum(np.mean(a == c) * np.mean(b == c) for c in (0, 1))
+  return (agreed - chance) / (1 - chance)
+
+
+class AurocsTest(parameterized.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    rng = np.random.default_rng(0)
+    cls.lengths = rng.integers(3, 7, 120)
+    cls.scores = {
+      'a': rng.integers(0, 9, 120).astype(float),
+      'tokens': cls.lengths.astype(float),
+    }
+    full = rng.integers(0, 2, 120).astype(float)
+    holes = np.where(rng.random(120) < 0.4, np.nan, full)
+    rare = np.where(np.arange(120) < 5, 1.0, 0.0)
+    never, unknown = np.zeros(120), np.full(120, np.nan)
+    cls.labels = dict(
+      full=full, holes=holes, rare=rare, never=never, unknown=unknown
+    )
+    with jax.debug_key_reuse(True):
+      cls.found = tables.aurocs(
+        jax.random.key(0), cls.scores, cls.labels, cls.lengths, SETTINGS
+      )
+
+  @parameterized.product(
+    setting=('full', 'holes', 'rare'), name=('a', 'tokens')
+  )
+  def test_cells_are_the_pairs_of_known_answers(self, setting, name):
+    y, u = self.labels[setting], self.scores[name]
+    estimate, low, high = self.found[f'{setting}/{name}/auroc']
+    self.assertAlmostEqual(estimate, by_pairs(u, y), places=5)
+    self.assertBetween(estimate, low, high)
+    won = counted = 0.0
+    for words in set(self.lengths):
+      here = self.lengths == words
+      pairs = np.sum(y[here] == 1) * np.sum(y[here] == 0)
+      if pairs:
+        won += pairs * by_pairs(u[here], y[here])
+        counted += pairs
+    estimate, low, high = self.found[f'{setting}/{name}/within']
+    self.assertAlmostEqual(estimate, won / counted, places=5)
+    self.assertBetween(estimate, low, high)
+    total = np.sum(y == 1) * np.sum(y == 0)
+    self.assertAlmostEqual(
+      self.found[f'{setting}/within_share'], counted / total, places=5
+    )
+
+  def test_length_is_at_a_half_where_it_is_controlled(self):
+    for setting in ('full', 'holes', 'rare'):
+      for kind in ('within', 'partial'):
+        np.testing.assert_allclose(
+          self.found[f'{setting}/tokens/{kind}'], 0.5, atol=1e-6
+        )
+
+  def test_few_are_flagged_and_one_class_is_counted_and_left_out(self):
+    found = self.found
+    self.assertEqual([found[f'{s}/few'] for s in self.labels], [0, 0, 1, 1, 1])
+    self.assertEqual(found['omitted'], 2)
+    self.assertIn("'never'", found['never/omitted'])
+    self.assertIn('both classes are needed', found['never/omitted'])
+    self.assertIn("'unknown'", found['unknown/omitted'])
+    self.assertEqual(found['rare/correct'], 5)
+    self.assertEqual(
+      found['holes/known'], np.sum(~np.isnan(self.labels['holes']))
+    )
+    self.assertNotIn('never/a/auroc', found)
+
+  def test_the_host_door_names_what_is_missing(self):
+    with self.assertRaisesRegex(ValueError, "'never'.*120 of class 0 and none"):
+      tables.check_setting('never', self.labels['never'])
+
+  @parameterized.parameters(
+    (dict(a=np.zeros(3)), {}, r"estimator 'a' must have .* \(4,\)"),
+    ({}, dict(s=np.zeros((4, 1))), r"setting 's' must have .*got shape \(4, 1"),
+    (dict(a=np.array([0, np.nan, 1, 2])), {}, "'a' must score every answer, 1"),
+    ({}, dict(s=np.array([0, 1, 2, np.nan])), "setting 's': labels must be 0"),
+    ({}, {}, 'at least one estimator'),
+  )
+  def test_nonsense_is_refused_by_name(self, scores, labels, message):
+    with self.assertRaisesRegex(ValueError, message):
+      tables.aurocs(jax.random.key(0), scores, labels, np.arange(4), SETTINGS)
+
+  @parameterized.parameters(
+    (dict(draws=0), 'tables.draws must be positive'),
+    (dict(bins=-1), 'tables.bins must not be negative'),
+    (dict(rate_bins=0), 'tables.rate_bins must be positive'),
+    (dict(fewest=0), 'tables.fewest must be positive'),
+  )
+  def test_settings_check_themselves(self, knobs, message):
+    with self.assertRaisesRegex(ValueError, message):
+      tables.Settings(**knobs)
+
+
+class AgreementTest(parameterized.TestCase):
+  def test_number_of_the_spec(self):
+    a, b = (np.array(list(s), float) for s in ('1101001011', '1001011011'))
+    self.assertAlmostEqual(float(agreement.kappa(a, b)), 0.5833333, places=6)
+    self.assertAlmostEqual(float(agreement.kappa(a, np.ones(10))), 0, places=6)
+    holes = np.append(a, [1, np.nan]), np.append(b, [np.nan, 0])
+    self.assertAlmostEqual(float(agreement.kappa(*holes)), 0.5833333, places=6)
+    self.assertTrue(np.isnan(agreement.kappa(np.ones(3), np.ones(3))))
+
+  def test_settings_with_each_other_and_with_people(self):
+    rng = np.random.default_rng(1)
+    truth = rng.integers(0, 2, 90)
+
+    def noisy(share):
+      return np.where(rng.random(90) < share, 1 - truth, truth).astype(float)
+
+    labels = dict(x=noisy(0.1), y=noisy(0.3), flat=np.zeros(90))
+    people = ratings.Ratings(
+      ['A', 'B', 'C'], np.stack([noisy(0.05) for _ in range(3)]), 0
+    )
+    people.labels[1, :40] = np.nan
+    found = agreement.kappas(labels, people)
+    self.assertAlmostEqual(
+      found['kappa/x/y'], cohen(labels['x'], labels['y']), places=5
+    )
+    want = [cohen(labels['x'], row) for row in people.labels]
+    np.testing.assert_allclose(
+      found['kappa/x/people'],
+      [np.mean(want), min(want), max(want)],
+      rtol=1e-5,
+    )
+    self.assertAlmostEqual(found['kappa/x/people/B'], want[1], places=5)
+    pairs = [cohen(*two) for two in itertools.combinations(people.labels, 2)]
+    np.testing.assert_allclose(
+      found['kappa/people/people'],
+      [np.mean(pairs), min(pairs), max(pairs)],
+      rtol=1e-5,
+    )
+    self.assertAlmostEqual(found['kappa/flat/people/A'], 0, places=6)
+
+  def test_sweep_is_the_kappa_at_each_threshold(self):
+    rng = np.random.default_rng(2)
+    value = rng.random(50)
+    value[3] = np.nan
+    truth = (value > 0.4).astype(float)
+    truth[:6] = [0, 1, 1, 1, 0, np.nan]
+    found = agreement.sweep({'f': value}, truth)
+    for step in (0.05, 0.4, 0.7):
+      label = np.where(np.isnan(value), np.nan, value > step)
+      self.assertAlmostEqual(
+        found[f'sweep/f@{step:g}'], cohen(label, truth), places=5
+      )
+    self.assertAlmostEqual(found['sweep/f@1'], 0, places=6)  # none passes
+    self.assertLen(found, 21)
+
+  def test_spearman_over_what_both_have(self):
+    x = np.array([1.0, 2, 3, 4, np.nan, 9])
+    y = np.array([2.0, 1, 4, np.nan, 7, 5])
+    # 1 2 3 9 against 2 1 4 5: one swap of neighbours, 1 - 6 * 2 / 60.
+    got = agreement.spearman_matrix({'x': x, 'y': y, 'flat': np.ones(6)})
+    self.assertAlmostEqual(float(got[0, 1]), 0.8, places=6)
+    self.assertAlmostEqual(float(got[1, 1]), 1, places=6)
+    self.assertTrue(np.isnan(got[0, 2]))
+
+
+class ReportTest(absltest.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.scores, cls.values, cls.words = world(n=800)
+    cls.found = tables.report(
+      jax.random.key(1),
+      cls.scores,
+      cls.values,
+      cls.words,
+      settings=SETTINGS,
+      trusted='alias',
+    )
+
+  def test_length_is_inflated_as_the_world_says_and_controlled_again(self):
+    # At '>', a sentence of six words fails: 3, 4 and 5 pass.
+    observed, *_ = self.found['rougel_f1@0.5/length/auroc']
+    self.assertAlmostEqual(observed, by_cut(5), delta=0.02)
+    self.assertAlmostEqual(
+      self.found['rougel_recall@1/length/auroc'][0], 0.5, delta=0.05
+    )
+    np.testing.assert_allclose(
+      self.found['rougel_f1@0.5/length/within'], 0.5, atol=1e-6
+    )
+
+  def test_bias_is_what_case_2_says_and_not_case_1(self):
+    for name in ('length', 'signal_and_length', 'signal_less_length'):
+      cell = f'rougel_f1@0.3/{name}/'
+      observed = self.found[f'{cell}bias']
+      self.assertGreater(abs(observed), 0.1)
+      self.assertAlmostEqual(
+        self.found[f'{cell}bias_case2'], observed, delta=0.03
+      )
+      self.assertLess(abs(self.found[f'{cell}bias_case1']), 0.1)
+    self.assertNotIn('alias/length/bias', self.found)
+
+  def test_the_shape_of_the_paper(self):
+    found = self.found
+    # Recall agrees with containment throughout, F1 not at all at the end.
+    self.assertEqual(found['kappa/rougel_recall@1/alias'], 1)
+    self.assertGreater(found['sweep/rougel_f1@0.15'], 0.9)
+    self.assertEqual(found['sweep/rougel_f1@0.95'], 0)
+    self.assertLess(found['spearman/function/rougel_f1'], -0.2)
+    self.assertLess(abs(found['spearman/function/alias']), 0.1)
+    self.assertEqual(found['spearman/estimator/length'], 1)
+
+  def test_results_are_flat(self):
+    for key, value in self.found.items():
+      self.assertIsInstance(key, str)
+      if isinstance(value, list):
+        self.assertLen(value, 3)
+      else:
+        self.assertIsInstance(value, int | float | str)
+
+  def test_people_are_swept_against_where_they_agree(self):
+    labels = np.tile(self.values['alias'], (2, 1))
+    labels[1, :100] = 1 - labels[1, :100]  # they differ: left out
+    found = tables.report(
+      jax.random.key(1),
+      self.scores,
+      {'alias': self.values['alias']},
+      self.words,
+      settings=SETTINGS,
+      trusted='alias',
+      people=ratings.Ratings(['A', 'B'], labels, 0),
+    )
+    self.assertEqual(found['people/sweep/alias@0.5'], 1)
+    self.assertEqual(found['kappa/alias/people/A'], 1)
+    self.assertLess(found['kappa/alias/people/B'], 0.9)
+
+  def test_what_is_trusted_must_be_there(self):
+    with self.assertRaisesRegex(ValueError, "trusted must be.*alias, got 'j"):
+      tables.report(
+        jax.random.key(1),
+        self.scores,
+        self.values,
+        self.words,
+        settings=SETTINGS,
+        trusted='judge',
+      )
+
+
+def by_cut(cut):
+  """AUROC of length when right answers of 3 .. cut words of 3 .. 20 pass."""
+  words = np.arange(3, 21)
+  yes = (words <= cut) * 0.5
+  return length_world.pair_area(words, yes, 1 - yes)
+
+
+class RatingsTest(parameterized.TestCase):
+  IDS = ('q1', 'q2', 'q3', 'q4')
+
+  def file(self, name, text):
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    path = pathlib.Path(folder) / name
+    path.write_text(text, 'utf-8')
+    return path
+
+  def test_both_formats_say_the_same(self):
+    lines = (
+      '{"id": "q1", "label": 1, "rater": "B"}\n'
+      '{"id": "q1", "label": true, "rater": "A"}\n\n'
+      '{"id": "q3", "label": 0, "rater": "A"}\n'
+      '{"id": "q3", "label": 1, "rater": "B"}\n'
+      '{"id": "q2", "label": 0, "rater": "A"}\n'
+      '{"id": "other", "label": 0, "rater": "A"}\n'
+    )
+    table = (
+      'id,label,rater\nq1,1,B\nq1,1,A\nq3,0,A\nq3,1,B\nq2,0,A\nother,0,A\n'
+    )
+    for name, text in (('r.jsonl', lines), ('r.csv', table)):
+      found = ratings.read(self.file(name, text), self.IDS)
+      self.assertEqual(found.raters, ['A', 'B'])
+      np.testing.assert_array_equal(
+        found.labels, [[1, 0, 0, np.nan], [1, np.nan, 1, np.nan]]
+      )
+      self.assertEqual(found.unknown, 1)
+      np.testing.assert_array_equal(found.unanimous(), [1, 0, np.nan, np.nan])
+
+  def test_one_rater_needs_no_name(self):
+    found = ratings.read(self.file('r.csv', 'id,label\nq2,0\nq4,1\n'), self.IDS)
+    np.testing.assert_array_equal(found.labels, [[np.nan, 0, np.nan, 1]])
+
+  @parameterized.parameters(
+    ('r.txt', 'x', 'must end in .jsonl or .csv'),
+    ('r.jsonl', '{"id": "q1", "label": 1}\nq2', 'line 2: expected a JSON'),
+    ('r.jsonl', '{"id": "q1"}', 'line 1: expected id and label'),
+    ('r.csv', 'id,label\nq1,yes\n', "line 2: label must be 0 or 1, got 'yes'"),
+    ('r.jsonl', '{"id": "q1", "label": 0.5}', 'label must be 0 or 1, got 0.5'),
+    ('r.csv', 'id,label\nq1,1\nq1,0\n', 'line 3: rater has rated q1 before'),
+    ('r.csv', 'id,label\nz,1\n', 'rates none of the 4 answers, 1 others'),
+  )
+  def test_what_is_no_rating_is_refused(self, name, text, message):
+    with self.assertRaisesRegex(ValueError, message):
+      ratings.read(self.file(name, text), self.IDS)
+
+  def test_ids_must_differ(self):
+    with self.assertRaisesRegex(ValueError, 'ids must differ'):
+      ratings.read(self.file('r.csv', 'id,label\n'), ['a', 'a'])
+
+
+if __name__ == '__main__':
+  absltest.main()
