@@ -40,8 +40,12 @@ def _check(draws, level):
 
 def _map(function, draws, size):
   """Over the numbers of the replicates, each with arrays of `size`."""
-  block = max(1, min(draws, _BLOCK_SIZE // size))
-  return jax.lax.map(function, jnp.arange(draws), batch_size=block)
+  blocks = -(-draws // max(1, _BLOCK_SIZE // size))
+  block = -(-draws // blocks)
+  # Full blocks alone, so that there is one program: what is too many goes.
+  numbers = jnp.arange(blocks * block).reshape(blocks, block)
+  out = jax.lax.map(jax.vmap(function), numbers)
+  return out.reshape(-1, *out.shape[2:])[:draws]
 
 
 def _quantiles(value_R, level):
