@@ -42,7 +42,7 @@ class Ratings(NamedTuple):
     known = ~np.isnan(self.labels)
     yes = np.where(known, self.labels, 1).min(0)
     no = np.where(known, self.labels, 0).max(0)
-    return np.where(known.any(0) & (yes == no), yes, np.nan)
+    return np.where(yes == no, yes, np.nan)
 
 
 def _rows(path: pathlib.Path) -> list[tuple[int, Mapping[str, Any]]]:

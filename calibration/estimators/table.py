@@ -3,29 +3,12 @@
 Shapes: N questions, S samples, L tokens with padding at the end.
 """
 
-from collections.abc import Mapping
-
 import jax
 import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
 from calibration.estimators import multi, single
-
-# In the order of tables and figures; the baselines first.
-NAMES: Mapping[str, str] = {
-  'tokens': 'token length',
-  'characters': 'character length',
-  'ppl': 'perplexity',
-  'nsp': 'negative sequence probability',
-  'naive': 'naive entropy',
-  'mte': 'mean token entropy',
-  'probe_rouge': 'probe, ROUGE label',
-  'probe_judge': 'probe, judge label',
-  'se_norm': 'semantic entropy, by length',
-  'se_raw': 'semantic entropy',
-}
-BASELINES = ('tokens', 'characters')
 
 
 class Answers(struct.PyTreeNode):
@@ -98,7 +81,7 @@ def check(answers: Answers) -> None:
 
 @jax.jit
 def estimate(answers: Answers) -> dict[str, Float[Array, ' N']]:
-  """Uncertainties by the keys of `NAMES`, without the probes.
+  """Uncertainties by the keys of `names.NAMES`, without the probes.
 
   `nsp` and `naive` are on a log scale: ranks are the methods', and nothing
   underflows. Probes need labels: calibration/estimators/probe.py.

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from calibration.estimators import multi, probe, single, table
+from calibration.estimators import multi, names, probe, single, table
 from engine import auroc
 
 # Section 9: four samples of one token each, the first two mean the same.
@@ -243,7 +243,7 @@ class TableTest(parameterized.TestCase):
     table.check(given)
     found = table.estimate(given)
     self.assertEqual(
-      set(found) | {'probe_rouge', 'probe_judge'}, set(table.NAMES)
+      set(found) | {'probe_rouge', 'probe_judge'}, set(names.NAMES)
     )
     np.testing.assert_array_equal(
       np.argsort(found['nsp']),
