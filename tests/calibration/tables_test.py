@@ -12,11 +12,13 @@ from calibration import agreement, length_world, ratings, tables
 from calibration.correctness import lexical
 
 SETTINGS = tables.Settings(draws=50, fewest=20)
+# Of both tables, with four estimators each: one program.
+COUNT = 800
 
 
-def world(seed=0, n=200, **knobs):
+def world(n, *, seed=0):
   """Scores, values of three real functions and lengths of drawn sentences."""
-  drawn = length_world.draw(length_world.World(**knobs), n, seed=seed)
+  drawn = length_world.draw(length_world.World(), n, seed=seed)
   references = [[drawn.reference]] * n
   values = {
     name: lexical.scores(name, drawn.answers, references)
@@ -46,15 +48,17 @@ class AurocsTest(parameterized.TestCase):
   def setUpClass(cls):
     super().setUpClass()
     rng = np.random.default_rng(0)
-    cls.lengths = rng.integers(3, 7, 120)
+    cls.lengths = rng.integers(3, 7, COUNT)
     cls.scores = {
-      'a': rng.integers(0, 9, 120).astype(float),
+      'a': rng.integers(0, 9, COUNT).astype(float),
+      'b': rng.standard_normal(COUNT),
+      'less': -cls.lengths.astype(float),
       'tokens': cls.lengths.astype(float),
     }
-    full = rng.integers(0, 2, 120).astype(float)
-    holes = np.where(rng.random(120) < 0.4, np.nan, full)
-    rare = np.where(np.arange(120) < 5, 1.0, 0.0)
-    never, unknown = np.zeros(120), np.full(120, np.nan)
+    full = rng.integers(0, 2, COUNT).astype(float)
+    holes = np.where(rng.random(COUNT) < 0.4, np.nan, full)
+    rare = np.where(np.arange(COUNT) < 5, 1.0, 0.0)
+    never, unknown = np.zeros(COUNT), np.full(COUNT, np.nan)
     cls.labels = dict(
       full=full, holes=holes, rare=rare, never=never, unknown=unknown
     )
@@ -107,7 +111,7 @@ class AurocsTest(parameterized.TestCase):
     self.assertNotIn('never/a/auroc', found)
 
   def test_the_host_door_names_what_is_missing(self):
-    with self.assertRaisesRegex(ValueError, "'never'.*120 of class 0 and none"):
+    with self.assertRaisesRegex(ValueError, "'never'.*800 of class 0 and none"):
       tables.check_setting('never', self.labels['never'])
 
   @parameterized.parameters(
@@ -130,6 +134,28 @@ class AurocsTest(parameterized.TestCase):
   def test_settings_check_themselves(self, knobs, message):
     with self.assertRaisesRegex(ValueError, message):
       tables.Settings(**knobs)
+
+
+class SpecTest(absltest.TestCase):
+  def test_areas_of_the_spec(self):
+    # Confidences of its set A, and a case with ties, as uncertainties.
+    confident = [0.97, 0.92, 0.83, 0.78, 0.66, 0.61, 0.54, 0.43, 0.31, 0.12]
+    tied = [0.1, 0.4, 0.35, 0.8, 0.4, 0.4]
+    for score, labels, want in (
+      (confident, '1110101010', 0.75),
+      (tied, '001110', 0.6666667),
+    ):
+      found = tables.aurocs(
+        jax.random.key(0),
+        {'u': -np.array(score)},
+        {'spec': np.array(list(labels), float)},
+        np.arange(len(score)),
+        tables.Settings(draws=2),
+      )
+      self.assertAlmostEqual(found['spec/u/auroc'][0], want, places=6)
+      # No two answers are of one length: nothing to compare.
+      self.assertNotIn('spec/u/within', found)
+      self.assertEqual(found['spec/few'], 1)
 
 
 class AgreementTest(parameterized.TestCase):
@@ -201,15 +227,16 @@ class ReportTest(absltest.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    cls.scores, cls.values, cls.words = world(n=800)
-    cls.found = tables.report(
-      jax.random.key(1),
-      cls.scores,
-      cls.values,
-      cls.words,
-      settings=SETTINGS,
-      trusted='alias',
-    )
+    cls.scores, cls.values, cls.words = world(COUNT)
+    with jax.debug_key_reuse(True):
+      cls.found = tables.report(
+        jax.random.key(1),
+        cls.scores,
+        cls.values,
+        cls.words,
+        settings=SETTINGS,
+        trusted='alias',
+      )
 
   def test_length_is_inflated_as_the_world_says_and_controlled_again(self):
     # At '>', a sentence of six words fails: 3, 4 and 5 pass.
@@ -254,15 +281,16 @@ class ReportTest(absltest.TestCase):
   def test_people_are_swept_against_where_they_agree(self):
     labels = np.tile(self.values['alias'], (2, 1))
     labels[1, :100] = 1 - labels[1, :100]  # they differ: left out
-    found = tables.report(
-      jax.random.key(1),
-      self.scores,
-      {'alias': self.values['alias']},
-      self.words,
-      settings=SETTINGS,
-      trusted='alias',
-      people=ratings.Ratings(['A', 'B'], labels, 0),
-    )
+    with jax.debug_key_reuse(True):
+      found = tables.report(
+        jax.random.key(1),
+        self.scores,
+        {'alias': self.values['alias']},
+        self.words,
+        settings=SETTINGS,
+        trusted='alias',
+        people=ratings.Ratings(['A', 'B'], labels, 0),
+      )
     self.assertEqual(found['people/sweep/alias@0.5'], 1)
     self.assertEqual(found['kappa/alias/people/A'], 1)
     self.assertLess(found['kappa/alias/people/B'], 0.9)
