@@ -33,7 +33,8 @@ class Diagram(NamedTuple):
     high: likewise.
     null_low: of where the curve of perfect calibration would lie.
     null_high: likewise.
-    smece: [estimate, low, high], answers drawn again.
+    smece: [estimate, low, high], answers drawn again; as relplot has it.
+    smece_whole: with confidences of 0 and 1 counted whole (smooth.py).
     width: of the Gaussian.
     floor: smECE of perfect calibration at these confidences, [mean, low, high].
     ece: with ten bins of equal width, as the edge rule 'left' has it.
@@ -53,6 +54,7 @@ class Diagram(NamedTuple):
   null_low: np.ndarray
   null_high: np.ndarray
   smece: np.ndarray
+  smece_whole: float
   width: float
   floor: np.ndarray
   ece: float
@@ -99,8 +101,10 @@ def caption(diagram: Diagram) -> str:
     parts.append(f'M = {diagram.samples}')
   value, low, high = diagram.smece
   floor, _, top = diagram.floor
+  ends = f'{diagram.smece_whole:.3f}'
+  ends = '' if ends == f'{value:.3f}' else f', ends whole {ends}'
   parts += [
-    f'smECE {value:.3f} [{low:.3f}, {high:.3f}]',
+    f'smECE {value:.3f} [{low:.3f}, {high:.3f}]{ends}',
     f'null floor {floor:.3f} (to {top:.3f})',
     f'gap {diagram.gap:+.3f}',
   ]

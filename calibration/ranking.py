@@ -14,14 +14,13 @@ exactly so; 0 or False is padding, where any value may stand.
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy import special
 from jaxtyping import Array, Float, Int, Shaped
 
 from calibration import metrics
 from engine import auroc
 
-# Of harmonic numbers, from where on the series is exact in float32.
-_SERIES = 20.0
+# Terms of a harmonic number before its series is exact in float32.
+_FIRST = 8
 
 
 def check(name: str, scores, labels) -> None:
@@ -91,15 +90,22 @@ def _kept(score_N, quality_N, weight_N):
 
 
 def _series(x):
+  """H(x) less log(x + 1/2) and Euler's constant, for x from _FIRST on."""
   square = 1.0 / (x + 0.5) ** 2
   return square / 24 - 7 / 960 * square**2
 
 
 def _harmonic(start, run):
-  """H(start + run) - H(start), sum of 1 / j over start < j <= start + run."""
-  far = jnp.log1p(run / (start + 0.5)) + _series(start + run) - _series(start)
-  near = special.digamma(start + run + 1.0) - special.digamma(start + 1.0)
-  return jnp.where(start > _SERIES, far, near)
+  """H(start + run) - H(start), sum of 1 / j over start < j <= start + run.
+
+  Digamma would do for it, but for its rounding.
+  """
+  out = 0.0
+  for j in range(1, _FIRST + 1):
+    out += run / ((start + j) * (start + run + j))
+  start = start + _FIRST
+  out += jnp.log1p(run / (start + 0.5))
+  return out + _series(start + run) - _series(start)
 
 
 def _area(score_N, quality_N, weight_N):

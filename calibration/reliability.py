@@ -56,6 +56,7 @@ def measure(
     smece=np.asarray(
       resampling.bootstrap(smece, again, conf, correct, draws=draws)
     ),
+    smece_whole=float(smooth.smece(conf, correct, ends='whole').value),
     width=float(width),
     floor=np.asarray(resampling.null_floor(smece, floor, conf, draws=nulls)),
     ece=float(ece),

@@ -179,7 +179,7 @@ def _curves(conf_N, width):
       grid = smooth.spread(conf_N, correct_N, weight_N)
       residual_T = smooth.product(smooth.residual(grid), matrix_GT)
       mass_T = smooth.product(grid.mass, matrix_GT)
-      return smooth.curve_of(residual_T, mass_T, 1.0).accuracy
+      return smooth.accuracy(residual_T, mass_T)
 
     return by_grid
   cell_N, share_N = smooth.places(conf_N)
@@ -196,7 +196,7 @@ def _curves(conf_N, width):
     residual_T = smooth.product(weight_N, place_NT)
     residual_T -= smooth.product(weight_N * correct_N, mass_NT)
     mass_T = smooth.product(weight_N, mass_NT)
-    return smooth.curve_of(residual_T, mass_T, 1.0).accuracy
+    return smooth.accuracy(residual_T, mass_T)
 
   return by_answer
 
