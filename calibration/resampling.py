@@ -53,7 +53,7 @@ def _quantiles(value_R, level):
   return jnp.nanquantile(value_R, jnp.array([tail, 1.0 - tail]), axis=0)
 
 
-def _numbers(bits_N, bound):
+def numbers(bits_N, bound):
   """floor(bits * bound / 2^32): whole numbers below `bound`, from 32 bits.
 
   As even as `jax.random.randint`, whose divisions take longer than its bits.
@@ -75,7 +75,7 @@ def _redraw(weight_N):
   counted_N = jnp.arange(size) < there
 
   def draw(key):
-    drawn_N = place_N[_numbers(jax.random.bits(key, (size,)), there)]
+    drawn_N = place_N[numbers(jax.random.bits(key, (size,)), there)]
     return weight_N * jnp.zeros(size).at[drawn_N].add(counted_N)
 
   return draw
@@ -166,7 +166,7 @@ def null_floor(
   return jnp.concatenate([mean[None], _quantiles(value_R, level)])
 
 
-def _curves(conf_N, width):
+def curves(conf_N, width):
   """(weights, correct) [N] -> accuracy on the mesh.
 
   Either the answers are spread, or the matrix is brought to their places:
@@ -201,7 +201,7 @@ def _curves(conf_N, width):
   return by_answer
 
 
-def _tails(value_RT, level):
+def tails(value_RT, level):
   """Both quantiles of each column; a whole sort would take ten times it."""
   size = len(value_RT)
   at = (1.0 - level) / 2 * (size - 1)
@@ -240,13 +240,13 @@ def band(
   _check(draws, level)
   conf_N, right_N, weight_N = metrics.prepare(conf, correct, weights)
   draw = _redraw(weight_N)
-  curve = _curves(conf_N, width)
+  curve = curves(conf_N, width)
 
   def replicate(number):
     drawn_N = draw(jax.random.fold_in(key, number))
     return curve(drawn_N, right_N)
 
-  return _tails(_map(replicate, draws, max(conf.size, smooth.GRID)), level)
+  return tails(_map(replicate, draws, max(conf.size, smooth.GRID)), level)
 
 
 @functools.partial(jax.jit, static_argnames=('draws', 'level'))
@@ -272,10 +272,10 @@ def null_band(
   _check(draws, level)
   conf_N, _, weight_N = metrics.prepare(conf, conf, weights)
   draw = _null(conf_N)
-  curve = _curves(conf_N, width)
+  curve = curves(conf_N, width)
 
   def replicate(number):
     right_N = draw(jax.random.fold_in(key, number))
     return curve(weight_N, right_N)
 
-  return _tails(_map(replicate, draws, max(conf.size, smooth.GRID)), level)
+  return tails(_map(replicate, draws, max(conf.size, smooth.GRID)), level)
