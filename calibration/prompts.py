@@ -146,10 +146,10 @@ def messages(question: Question, style: str) -> list[dict[str, str]]:
       'sentence': sentence,
       'cot': f'{steps} {MARK} {answer}.',
     }[style]
-    out.append({'role': 'user', 'content': f'{asked} {_WISHES[style]}'})
+    out.append({'role': 'user', 'content': f'{asked}\n{_WISHES[style]}'})
     out.append({'role': 'assistant', 'content': said})
   context = f'{question.context}\n' if question.context else ''
-  text = f'{context}{question.prompt} {_WISHES[style]}'
+  text = f'{context}{question.prompt}\n{_WISHES[style]}'
   return [*out, {'role': 'user', 'content': text}]
 
 
@@ -164,7 +164,7 @@ def text(question: Question, style: str) -> str:
     ValueError: another style.
   """
   turns = [m['content'] for m in messages(question, style)]
-  turns = [turn.removesuffix(f' {_WISHES[style]}') for turn in turns]
+  turns = [turn.removesuffix(f'\n{_WISHES[style]}') for turn in turns]
   lines = [
     f'{"Q" if i % 2 == 0 else "A"}: {turn}' for i, turn in enumerate(turns)
   ]

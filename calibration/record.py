@@ -61,12 +61,12 @@ class Recording:
   samples: int = 50
   temperature: float = 1.0
   seed: int = 0
-  concise_tokens: int = 16
-  sentence_tokens: int = 40
-  cot_tokens: int = 80
+  concise_tokens: int = 12
+  sentence_tokens: int = 32
+  cot_tokens: int = 64
   compute: str = 'float32'
   candidates: bool = True
-  file: int = 20
+  file: int = 24
   batch: int = 2
   fewest_rows: int = 8
   folder: str = ''
@@ -122,7 +122,7 @@ class Recording:
 
   def manifest(self) -> dict[str, Any]:
     """What must agree for two recordings to be one; reads the model's file."""
-    free = ('sets', 'styles', 'batch', 'fewest_rows', 'folder')
+    free: tuple[str, ...] = ('sets', 'styles', 'batch', 'fewest_rows', 'folder')
     free += 'accept_licence', 'model'
     fields = dataclasses.asdict(self)
     fields = {k: v for k, v in fields.items() if k not in free}
@@ -154,12 +154,13 @@ def cell(name: str, style: str) -> str:
 
 @functools.cache
 def fingerprint(path: pathlib.Path) -> str:
-  """SHA-256 of a checkpoint's files, by name and content."""
+  """SHA-256 of a checkpoint's file, or of its files by name and content."""
   path = pathlib.Path(path)
-  files = [path] if path.is_file() else sorted(path.glob('*.safetensors'))
   digest = hashlib.sha256()
+  files = [path] if path.is_file() else sorted(path.glob('*.safetensors'))
   for file in files:
-    digest.update(f'{file.name}:{os.path.getsize(file)}:'.encode())
+    if file != path:
+      digest.update(f'{file.name}:{os.path.getsize(file)}:'.encode())
     with open(file, 'rb') as stream:
       while chunk := stream.read(1 << 20):
         digest.update(chunk)
@@ -238,7 +239,11 @@ def record(
   }
   # Only now: what cannot be recorded leaves no folder behind.
   log.begin(folder, recording.manifest())
-  ends = _ends(recording, model.tokenizer)
+  ends = _ends(model.tokenizer)
+  shapes = {
+    one: _shapes(recording, model.tokenizer, asked, one)
+    for one in {row[:2]: None for row in todo}
+  }
   with progress.Progress(
     'recording', len(todo) * recording.file, unit='questions', enabled=enabled
   ) as bar:
@@ -246,7 +251,7 @@ def record(
       began = time.monotonic()
       first = number * recording.file
       some = asked[name][first : first + recording.file]
-      said = _ask(recording, model, some, style, ends)
+      said = _ask(recording, model, some, style, ends, shapes[name, style])
       path = log.shard(folder, cell(name, style), number)
       log.write(path, said)
       writer.write_json(
@@ -260,7 +265,22 @@ def record(
       bar.update(len(some))
 
 
-def _ends(recording, tokenizer) -> tuple[int, ...]:
+def _shapes(recording, tokenizer, asked, cell) -> prefix.Plan:
+  """Shapes of a cell; those of a style's are alike but for what is shared."""
+  name, style = cell
+  limit = getattr(recording, f'{style}_tokens')
+  plans = {
+    other: prefix.plan(
+      [prompt_of(recording, tokenizer, q, style)[1] for q in questions], limit
+    )
+    for other, questions in asked.items()
+  }
+  width = max(one.width for one in plans.values())
+  most = max(one.shared for one in plans.values()) + width + limit
+  return prefix.Plan(plans[name].shared, width, -(-most // 16) * 16)
+
+
+def _ends(tokenizer) -> tuple[int, ...]:
   """Ids that end an answer: the model's own, and every end of a line."""
   size = tokenizer.vocab_size
   lines = [i for i, p in enumerate(tokenizer.pieces(range(size))) if '\n' in p]
@@ -276,7 +296,7 @@ def prompt_of(recording: Recording, tokenizer, question, style: str):
   return tokenizer.render(messages), tokenizer.chat(messages)
 
 
-def _ask(recording, model, asked, style, ends) -> list[log.Said]:
+def _ask(recording, model, asked, style, ends, shapes) -> list[log.Said]:
   config, params = model.config, model.params
   texts, ids = zip(
     *(prompt_of(recording, model.tokenizer, q, style) for q in asked),
@@ -294,6 +314,7 @@ def _ask(recording, model, asked, style, ends) -> list[log.Said]:
     keys,
     max_new_tokens=getattr(recording, f'{style}_tokens'),
     stop=ends,
+    shapes=shapes,
   )
   drawn = draw(
     num_samples=recording.samples,
@@ -302,9 +323,7 @@ def _ask(recording, model, asked, style, ends) -> list[log.Said]:
     fewest_rows=recording.fewest_rows,
   )
   # One row a question: as many questions at once as a batch has rows.
-  greedy = draw(
-    temperature=0.0, entropy=True, batch=min(len(asked), recording.file)
-  )
+  greedy = draw(temperature=0.0, entropy=True, batch=recording.file)
   candidates = _candidates(recording, model, asked, ids, style)
   best = [_cut(g.tokens[0, 0], g.lengths[0, 0], ends)[0] for g in greedy]
   hidden = _hidden(model, ids, best)
@@ -386,7 +405,7 @@ def _candidates(recording, model, asked, ids, style):
   space = ' ' if recording.form == 'text' else ''
   spelt = [[encode(space + name) for name in row] for row in names]
   scored = scoring.score(
-    model.config, model.params, ids, spelt, batch=max(1, recording.batch // 2)
+    model.config, model.params, ids, spelt, batch=max(1, recording.batch // 8)
   )
   return [
     (tuple(row), _alone(options, [one.total for one in score])) if row else none

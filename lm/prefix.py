@@ -8,6 +8,7 @@ Shapes: B prompts, T positions behind the shared ones, S slots, P shared.
 
 import functools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -56,14 +57,17 @@ def _read(config, params, tokens, cache):
   return model.apply({'params': params}, tokens, cache=cache).cache
 
 
-def padded(rows: Sequence[Ids], batch: int) -> tuple[np.ndarray, np.ndarray]:
+def padded(
+  rows: Sequence[Ids], batch: int, width: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
   """Ids padded at the end, [batch, T] with T a multiple of 8, and lengths.
 
-  Rows that are missing have one token.
+  T is `width` at least. Rows that are missing have one token.
   """
   lengths = np.ones(batch, np.int32)
   lengths[: len(rows)] = [len(row) for row in rows]
-  tokens = np.zeros((batch, -(-int(lengths.max()) // 8) * 8), np.int32)
+  width = max(width, -(-int(lengths.max()) // 8) * 8)
+  tokens = np.zeros((batch, width), np.int32)
   for i, row in enumerate(rows):
     tokens[i, : len(row)] = row
   return tokens, lengths
@@ -140,6 +144,29 @@ def _greedy(config, most, params, base, tokens_BT, lengths_B, stops):
   return jax.lax.while_loop(going, body, start)[3]
 
 
+class Plan(NamedTuple):
+  """Shapes that calls have in common, so that they share programs.
+
+  Attributes:
+    shared: how many first tokens all prompts share.
+    width: T, tokens behind them, a multiple of 8.
+    size: S, slots for all of these and the new ones.
+  """
+
+  shared: int
+  width: int
+  size: int
+
+
+def plan(prompts: Sequence[Ids], max_new_tokens: int) -> Plan:
+  """The least that holds these prompts and what is drawn after them."""
+  shared = common(prompts)
+  longest = max(map(len, prompts)) - shared
+  width = -(-longest // 8) * 8
+  size = -(-(shared + width + max_new_tokens) // _STEP) * _STEP
+  return Plan(shared, width, size)
+
+
 def sample(
   config: transformer.TransformerConfig,
   params,
@@ -153,6 +180,7 @@ def sample(
   entropy: bool = False,
   batch: int = 4,
   fewest_rows: int = decode.FEWEST_ROWS,
+  shapes: Plan | None = None,
 ) -> list[decode.Samples]:
   """`decode.sample`, with what the prompts share read once.
 
@@ -169,6 +197,7 @@ def sample(
     entropy: whether entropies are kept.
     batch: prompts at once; those of about one length go together.
     fewest_rows: see `decode.finish`.
+    shapes: of more prompts than these; see `plan`.
 
   Returns:
     One a prompt, each [1, G, M].
@@ -183,15 +212,16 @@ def sample(
     )
   if not prompts:
     return []
-  shared, longest = common(prompts), max(map(len, prompts))
-  size = -(-(longest + 8 + max_new_tokens) // _STEP) * _STEP
+  shared, width, size = shapes or plan(prompts, max_new_tokens)
   base = read(config, params, prompts[0][:shared], size=size)
   order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
   heat = jnp.full((batch, max_new_tokens), temperature, jnp.float32)
   out: list = [None] * len(prompts)
   for at in range(0, len(order), batch):
     rows = order[at : at + batch]
-    tokens_BT, lengths_B = padded([prompts[r][shared:] for r in rows], batch)
+    tokens_BT, lengths_B = padded(
+      [prompts[r][shared:] for r in rows], batch, width
+    )
     filled = rows + rows[:1] * (batch - len(rows))
     state = _begin_sample(
       config,
