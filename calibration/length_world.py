@@ -152,8 +152,7 @@ def _residual(values, other, probability):
   """The population's `length_controlled.rank_residuals`, up to their scale."""
   r, q = (_rank(x, probability) - 0.5 for x in (values, other))
   variance = np.sum(probability * q * q)
-  e = r - np.sum(probability * r * q) / variance * q if variance else r
-  return np.round(e, 12)  # equals stay equal
+  return r - np.sum(probability * r * q) / variance * q if variance else r
 
 
 class Exact(NamedTuple):

@@ -105,6 +105,9 @@ class MultiTest(parameterized.TestCase):
   def test_certain_samples_have_no_naive_entropy(self):
     found = multi.naive_entropy(jnp.zeros((1, 2, 3)), jnp.full((1, 2), 3))
     self.assertEqual(float(found[0]), 0)
+    # Softmaxes round to a little more than 1.
+    found = multi.naive_entropy(jnp.full((1, 2, 3), 1e-7), jnp.full((1, 2), 3))
+    self.assertEqual(float(found[0]), 0)
 
   @parameterized.parameters(
     ('raw', 0.7266187),
@@ -258,6 +261,30 @@ class TableTest(parameterized.TestCase):
       ),
     )
     np.testing.assert_array_equal(found['tokens'], given.lengths)
+    for name, by_length in (('se_norm', True), ('se_raw', False)):
+      want = multi.semantic_entropy(
+        given.sample_logprobs,
+        given.sample_lengths,
+        given.clusters,
+        given.unique,
+        by_length=by_length,
+      )
+      np.testing.assert_allclose(found[name], want, rtol=1e-5)
+
+  def test_what_is_no_sample_counts_nowhere(self):
+    given = answers(s=4)
+    there = given.clusters.at[:, 3].set(-1)
+    found = table.estimate(given.replace(clusters=there))
+    want = table.estimate(
+      given.replace(
+        sample_logprobs=given.sample_logprobs[:, :3],
+        sample_lengths=given.sample_lengths[:, :3],
+        clusters=given.clusters[:, :3],
+        unique=given.unique[:, :3],
+      )
+    )
+    for name in ('naive', 'se_norm', 'se_raw'):
+      np.testing.assert_allclose(found[name], want[name], rtol=1e-5)
 
   @parameterized.parameters(
     (dict(lengths=jnp.full(5, 5)), r'answers.logprobs must lie in \[0, 4\]'),

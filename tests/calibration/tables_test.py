@@ -1,14 +1,10 @@
 """Tables: every cell against the function behind it, and what is left out."""
 
-import itertools
-import pathlib
-import tempfile
-
 import jax
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from calibration import agreement, length_world, ratings, tables
+from calibration import length_world, ratings, tables
 from calibration.correctness import lexical
 
 SETTINGS = tables.Settings(draws=50, fewest=20)
@@ -32,15 +28,6 @@ def by_pairs(u, y):
     u[y == 1][:, None] == u[y == 0]
   )
   return won.mean()
-
-
-def cohen(a, b):
-  """By the definition, over what both have."""
-  keep = ~(np.isnan(a) | np.isnan(b))
-  a, b = a[keep], b[keep]
-  agreed = np.mean(a == b)
-  chance = sum(np.mean(a == c) * np.mean(b == c) for c in (0, 1))
-  return (agreed - chance) / (1 - chance)
 
 
 class AurocsTest(parameterized.TestCase):
@@ -158,71 +145,6 @@ class SpecTest(absltest.TestCase):
       self.assertEqual(found['spec/few'], 1)
 
 
-class AgreementTest(parameterized.TestCase):
-  def test_number_of_the_spec(self):
-    a, b = (np.array(list(s), float) for s in ('1101001011', '1001011011'))
-    self.assertAlmostEqual(float(agreement.kappa(a, b)), 0.5833333, places=6)
-    self.assertAlmostEqual(float(agreement.kappa(a, np.ones(10))), 0, places=6)
-    holes = np.append(a, [1, np.nan]), np.append(b, [np.nan, 0])
-    self.assertAlmostEqual(float(agreement.kappa(*holes)), 0.5833333, places=6)
-    self.assertTrue(np.isnan(agreement.kappa(np.ones(3), np.ones(3))))
-
-  def test_settings_with_each_other_and_with_people(self):
-    rng = np.random.default_rng(1)
-    truth = rng.integers(0, 2, 90)
-
-    def noisy(share):
-      return np.where(rng.random(90) < share, 1 - truth, truth).astype(float)
-
-    labels = dict(x=noisy(0.1), y=noisy(0.3), flat=np.zeros(90))
-    people = ratings.Ratings(
-      ['A', 'B', 'C'], np.stack([noisy(0.05) for _ in range(3)]), 0
-    )
-    people.labels[1, :40] = np.nan
-    found = agreement.kappas(labels, people)
-    self.assertAlmostEqual(
-      found['kappa/x/y'], cohen(labels['x'], labels['y']), places=5
-    )
-    want = [cohen(labels['x'], row) for row in people.labels]
-    np.testing.assert_allclose(
-      found['kappa/x/people'],
-      [np.mean(want), min(want), max(want)],
-      rtol=1e-5,
-    )
-    self.assertAlmostEqual(found['kappa/x/people/B'], want[1], places=5)
-    pairs = [cohen(*two) for two in itertools.combinations(people.labels, 2)]
-    np.testing.assert_allclose(
-      found['kappa/people/people'],
-      [np.mean(pairs), min(pairs), max(pairs)],
-      rtol=1e-5,
-    )
-    self.assertAlmostEqual(found['kappa/flat/people/A'], 0, places=6)
-
-  def test_sweep_is_the_kappa_at_each_threshold(self):
-    rng = np.random.default_rng(2)
-    value = rng.random(50)
-    value[3] = np.nan
-    truth = (value > 0.4).astype(float)
-    truth[:6] = [0, 1, 1, 1, 0, np.nan]
-    found = agreement.sweep({'f': value}, truth)
-    for step in (0.05, 0.4, 0.7):
-      label = np.where(np.isnan(value), np.nan, value > step)
-      self.assertAlmostEqual(
-        found[f'sweep/f@{step:g}'], cohen(label, truth), places=5
-      )
-    self.assertAlmostEqual(found['sweep/f@1'], 0, places=6)  # none passes
-    self.assertLen(found, 21)
-
-  def test_spearman_over_what_both_have(self):
-    x = np.array([1.0, 2, 3, 4, np.nan, 9])
-    y = np.array([2.0, 1, 4, np.nan, 7, 5])
-    # 1 2 3 9 against 2 1 4 5: one swap of neighbours, 1 - 6 * 2 / 60.
-    got = agreement.spearman_matrix({'x': x, 'y': y, 'flat': np.ones(6)})
-    self.assertAlmostEqual(float(got[0, 1]), 0.8, places=6)
-    self.assertAlmostEqual(float(got[1, 1]), 1, places=6)
-    self.assertTrue(np.isnan(got[0, 2]))
-
-
 class ReportTest(absltest.TestCase):
   @classmethod
   def setUpClass(cls):
@@ -259,6 +181,21 @@ class ReportTest(absltest.TestCase):
       )
       self.assertLess(abs(self.found[f'{cell}bias_case1']), 0.1)
     self.assertNotIn('alias/length/bias', self.found)
+
+  def test_one_bin_of_lengths_leaves_case_1(self):
+    found = tables.biases(
+      self.scores,
+      {name: self.values[name] for name in ('alias', 'rougel_recall')}
+      | {'f1': (self.values['rougel_f1'] > 0.3) * 1.0},
+      self.words,
+      tables.Settings(rate_bins=1),
+      trusted='alias',
+    )
+    for name in self.scores:
+      case1 = found[f'f1/{name}/bias_case1']
+      self.assertEqual(found[f'f1/{name}/bias_case2'], case1)
+      # Labels that are the truth have no bias.
+      self.assertAlmostEqual(found[f'rougel_recall/{name}/bias'], 0)
 
   def test_the_shape_of_the_paper(self):
     found = self.found
@@ -312,58 +249,6 @@ def by_cut(cut):
   words = np.arange(3, 21)
   yes = (words <= cut) * 0.5
   return length_world.pair_area(words, yes, 1 - yes)
-
-
-class RatingsTest(parameterized.TestCase):
-  IDS = ('q1', 'q2', 'q3', 'q4')
-
-  def file(self, name, text):
-    folder = self.enter_context(tempfile.TemporaryDirectory())
-    path = pathlib.Path(folder) / name
-    path.write_text(text, 'utf-8')
-    return path
-
-  def test_both_formats_say_the_same(self):
-    lines = (
-      '{"id": "q1", "label": 1, "rater": "B"}\n'
-      '{"id": "q1", "label": true, "rater": "A"}\n\n'
-      '{"id": "q3", "label": 0, "rater": "A"}\n'
-      '{"id": "q3", "label": 1, "rater": "B"}\n'
-      '{"id": "q2", "label": 0, "rater": "A"}\n'
-      '{"id": "other", "label": 0, "rater": "A"}\n'
-    )
-    table = (
-      'id,label,rater\nq1,1,B\nq1,1,A\nq3,0,A\nq3,1,B\nq2,0,A\nother,0,A\n'
-    )
-    for name, text in (('r.jsonl', lines), ('r.csv', table)):
-      found = ratings.read(self.file(name, text), self.IDS)
-      self.assertEqual(found.raters, ['A', 'B'])
-      np.testing.assert_array_equal(
-        found.labels, [[1, 0, 0, np.nan], [1, np.nan, 1, np.nan]]
-      )
-      self.assertEqual(found.unknown, 1)
-      np.testing.assert_array_equal(found.unanimous(), [1, 0, np.nan, np.nan])
-
-  def test_one_rater_needs_no_name(self):
-    found = ratings.read(self.file('r.csv', 'id,label\nq2,0\nq4,1\n'), self.IDS)
-    np.testing.assert_array_equal(found.labels, [[np.nan, 0, np.nan, 1]])
-
-  @parameterized.parameters(
-    ('r.txt', 'x', 'must end in .jsonl or .csv'),
-    ('r.jsonl', '{"id": "q1", "label": 1}\nq2', 'line 2: expected a JSON'),
-    ('r.jsonl', '{"id": "q1"}', 'line 1: expected id and label'),
-    ('r.csv', 'id,label\nq1,yes\n', "line 2: label must be 0 or 1, got 'yes'"),
-    ('r.jsonl', '{"id": "q1", "label": 0.5}', 'label must be 0 or 1, got 0.5'),
-    ('r.csv', 'id,label\nq1,1\nq1,0\n', 'line 3: rater has rated q1 before'),
-    ('r.csv', 'id,label\nz,1\n', 'rates none of the 4 answers, 1 others'),
-  )
-  def test_what_is_no_rating_is_refused(self, name, text, message):
-    with self.assertRaisesRegex(ValueError, message):
-      ratings.read(self.file(name, text), self.IDS)
-
-  def test_ids_must_differ(self):
-    with self.assertRaisesRegex(ValueError, 'ids must differ'):
-      ratings.read(self.file('r.csv', 'id,label\n'), ['a', 'a'])
 
 
 if __name__ == '__main__':
