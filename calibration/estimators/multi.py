@@ -140,27 +140,3 @@ def first_of_equals(
 
   # A question takes S S L; all at once N times that.
   return jax.lax.map(of, tokens, batch_size=64)
-
-
-@jax.jit
-def greedy_clusters(equal: Bool[Array, 'N S S']) -> Int[Array, 'N S']:
-  """Clusters of meaning: a sample joins the first whose head it equals.
-
-  Args:
-    equal: whether sample t means what sample s does, [s, t]. For bidirectional
-      entailment: both directions hold.
-
-  Returns:
-    The number of each cluster's first member.
-  """
-  size = equal.shape[-1]
-
-  def of(equal_SS):
-    def place(s, id_S):
-      head_S = (id_S == jnp.arange(size)) & (jnp.arange(size) < s)
-      joins_S = head_S & equal_SS[:, s]
-      return id_S.at[s].set(jnp.where(joins_S.any(), jnp.argmax(joins_S), s))
-
-    return jax.lax.fori_loop(0, size, place, jnp.arange(size))
-
-  return jax.vmap(of)(equal).astype(jnp.int32)

@@ -6,7 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from calibration.estimators import multi, names, probe, single, table
+from calibration import log
+from calibration.estimators import (
+  multi,
+  names,
+  probe,
+  recorded,
+  single,
+  table,
+)
 from engine import auroc
 
 # Section 9: four samples of one token each, the first two mean the same.
@@ -212,15 +220,6 @@ class MultiTest(parameterized.TestCase):
       [[True, True, False, True, False]],
     )
 
-  def test_clusters_compare_with_heads_alone(self):
-    # 0 = 1, 1 = 2, not 0 = 2: 2 opens its own, and 3 joins the first head.
-    equal = np.eye(4, dtype=bool)
-    for s, t in ((0, 1), (1, 2), (0, 3), (2, 3)):
-      equal[s, t] = equal[t, s] = True
-    np.testing.assert_array_equal(
-      multi.greedy_clusters(jnp.asarray(equal[None])), [[0, 0, 2, 0]]
-    )
-
 
 def answers(n=5, s=3, t=4, seed=0):
   rng = np.random.default_rng(seed)
@@ -295,6 +294,65 @@ class TableTest(parameterized.TestCase):
   def test_nonsense_is_refused_by_name(self, change, message):
     with self.assertRaisesRegex(ValueError, message):
       table.check(answers().replace(**change))
+
+
+def said(samples, greedy, **changes):
+  """A record with tokens 1, 2 .. of the lengths in `samples`."""
+  lengths = np.array([len(sample) for sample in samples], np.int32)
+  blank = dict.fromkeys(log.Said._fields)
+  return log.Said(
+    **blank
+    | dict(
+      samples=tuple(map(str, samples)),
+      tokens=np.array([t for sample in samples for t in sample], np.int32),
+      logprobs=-np.arange(1.0, lengths.sum() + 1, dtype=np.float32),
+      lengths=lengths,
+      greedy='x' * 7,
+      greedy_logprobs=np.array(greedy, np.float32),
+      greedy_entropies=-np.array(greedy, np.float32),
+    )
+    | changes
+  )
+
+
+class RecordedTest(absltest.TestCase):
+  def test_records_become_padded_arrays(self):
+    records = [
+      said([[5, 6], [5], [5, 6]], [-1.0, -2.0]),
+      said([[9], [8, 7, 6]], [-3.0]),
+    ]
+    found = recorded.answers(records, [[0, 1, 0], [0, 0]])
+    table.check(found)
+    np.testing.assert_array_equal(found.lengths, [2, 1])
+    np.testing.assert_array_equal(found.characters, [7, 7])
+    np.testing.assert_array_equal(found.sample_lengths, [[2, 1, 2], [1, 3, 0]])
+    np.testing.assert_array_equal(found.clusters, [[0, 1, 0], [0, 0, -1]])
+    np.testing.assert_array_equal(
+      found.unique, [[True, True, False], [True, True, True]]
+    )
+    np.testing.assert_array_equal(
+      found.sample_logprobs[1], [[-1, 0, 0], [-2, -3, -4], [0, 0, 0]]
+    )
+    estimates = table.estimate(found)
+    np.testing.assert_allclose(estimates['nsp'], [3, 3])
+    np.testing.assert_allclose(estimates['mte'], [1.5, 3])
+    # exp(-1) * 1 + exp(-9) * 9, and nothing of a third sample.
+    self.assertAlmostEqual(
+      float(estimates['naive'][1]),
+      math.log(math.exp(-1) + 9 * math.exp(-9)),
+      places=5,
+    )
+
+  def test_an_empty_answer_has_no_tokens(self):
+    found = recorded.answers([said([[3]], [])], [[0]])
+    self.assertEqual(int(found.lengths[0]), 0)
+    self.assertTrue(np.isfinite(table.estimate(found)['ppl']).all())
+
+  def test_clusters_must_fit(self):
+    with self.assertRaisesRegex(ValueError, 'record 1 has 2 samples.*1 clus'):
+      recorded.answers([said([[1]], []), said([[1], [2]], [])], [[0], [0]])
+    with self.assertRaisesRegex(ValueError, 'at least one record'):
+      recorded.answers([], [])
 
 
 class ProbeTest(parameterized.TestCase):

@@ -133,6 +133,7 @@ class StratifiedTest(parameterized.TestCase):
         jnp.asarray(accepted[keep]),
         jnp.asarray(strata[keep]),
         jnp.asarray(mask),
+        draws=400,
       )
       return float(high - low)
 
