@@ -26,6 +26,7 @@ _COLOURS = {
   'mte': _YELLOW,
   'probe_rouge': _RED,
   'probe_judge': _PINK,
+  'probe_alias': '#E8B8D4',
   'se_norm': _GREEN,
   'se_raw': '#7FD4B5',
 }

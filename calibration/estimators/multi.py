@@ -123,20 +123,3 @@ def semantic_entropy(
   # No mass has no surprise: 0 log 0 = 0.
   term_NS = jnp.where(jnp.isfinite(mass_NS), -jnp.exp(mass_NS) * mass_NS, 0.0)
   return term_NS.sum(-1)
-
-
-@jax.jit
-def first_of_equals(
-  tokens: Int[Array, 'N S L'], lengths: Int[Array, 'N S']
-) -> Bool[Array, 'N S']:
-  """Whether no earlier sample of the question has the same tokens."""
-  at_L = jnp.arange(tokens.shape[-1])
-  tokens = jnp.where(at_L < lengths[..., None], tokens, -1)  # no id is
-  size = tokens.shape[1]
-
-  def of(tokens_SL):
-    same_SS = (tokens_SL[:, None] == tokens_SL[None]).all(-1)
-    return jnp.argmax(same_SS, -1) == jnp.arange(size)
-
-  # A question takes S S L; all at once N times that.
-  return jax.lax.map(of, tokens, batch_size=64)

@@ -12,6 +12,7 @@ NAMES: Mapping[str, str] = {
   'mte': 'mean token entropy',
   'probe_rouge': 'probe, ROUGE label',
   'probe_judge': 'probe, judge label',
+  'probe_alias': 'probe, alias label',  # ours, where nobody judges
   'se_norm': 'semantic entropy, by length',
   'se_raw': 'semantic entropy',
 }

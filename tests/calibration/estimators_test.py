@@ -6,12 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from calibration import log
 from calibration.estimators import (
   multi,
   names,
   probe,
-  recorded,
   single,
   table,
 )
@@ -212,14 +210,6 @@ class MultiTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, 'masses must be one of normalised'):
       oracle(masses='mean')
 
-  def test_equal_tokens_are_found_once_whatever_the_padding(self):
-    tokens = np.array([[[4, 5, 9], [4, 5, 8], [4, 5, 0], [4, 0, 0], [4, 5, 7]]])
-    lengths = np.array([[2, 3, 2, 1, 2]])
-    np.testing.assert_array_equal(
-      multi.first_of_equals(jnp.asarray(tokens), jnp.asarray(lengths)),
-      [[True, True, False, True, False]],
-    )
-
 
 def answers(n=5, s=3, t=4, seed=0):
   rng = np.random.default_rng(seed)
@@ -245,7 +235,8 @@ class TableTest(parameterized.TestCase):
     table.check(given)
     found = table.estimate(given)
     self.assertEqual(
-      set(found) | {'probe_rouge', 'probe_judge'}, set(names.NAMES)
+      set(found) | {'probe_rouge', 'probe_judge', 'probe_alias'},
+      set(names.NAMES),
     )
     np.testing.assert_array_equal(
       np.argsort(found['nsp']),
@@ -294,65 +285,6 @@ class TableTest(parameterized.TestCase):
   def test_nonsense_is_refused_by_name(self, change, message):
     with self.assertRaisesRegex(ValueError, message):
       table.check(answers().replace(**change))
-
-
-def said(samples, greedy, **changes):
-  """A record with tokens 1, 2 .. of the lengths in `samples`."""
-  lengths = np.array([len(sample) for sample in samples], np.int32)
-  blank = dict.fromkeys(log.Said._fields)
-  return log.Said(
-    **blank
-    | dict(
-      samples=tuple(map(str, samples)),
-      tokens=np.array([t for sample in samples for t in sample], np.int32),
-      logprobs=-np.arange(1.0, lengths.sum() + 1, dtype=np.float32),
-      lengths=lengths,
-      greedy='x' * 7,
-      greedy_logprobs=np.array(greedy, np.float32),
-      greedy_entropies=-np.array(greedy, np.float32),
-    )
-    | changes
-  )
-
-
-class RecordedTest(absltest.TestCase):
-  def test_records_become_padded_arrays(self):
-    records = [
-      said([[5, 6], [5], [5, 6]], [-1.0, -2.0]),
-      said([[9], [8, 7, 6]], [-3.0]),
-    ]
-    found = recorded.answers(records, [[0, 1, 0], [0, 0]])
-    table.check(found)
-    np.testing.assert_array_equal(found.lengths, [2, 1])
-    np.testing.assert_array_equal(found.characters, [7, 7])
-    np.testing.assert_array_equal(found.sample_lengths, [[2, 1, 2], [1, 3, 0]])
-    np.testing.assert_array_equal(found.clusters, [[0, 1, 0], [0, 0, -1]])
-    np.testing.assert_array_equal(
-      found.unique, [[True, True, False], [True, True, True]]
-    )
-    np.testing.assert_array_equal(
-      found.sample_logprobs[1], [[-1, 0, 0], [-2, -3, -4], [0, 0, 0]]
-    )
-    estimates = table.estimate(found)
-    np.testing.assert_allclose(estimates['nsp'], [3, 3])
-    np.testing.assert_allclose(estimates['mte'], [1.5, 3])
-    # exp(-1) * 1 + exp(-9) * 9, and nothing of a third sample.
-    self.assertAlmostEqual(
-      float(estimates['naive'][1]),
-      math.log(math.exp(-1) + 9 * math.exp(-9)),
-      places=5,
-    )
-
-  def test_an_empty_answer_has_no_tokens(self):
-    found = recorded.answers([said([[3]], [])], [[0]])
-    self.assertEqual(int(found.lengths[0]), 0)
-    self.assertTrue(np.isfinite(table.estimate(found)['ppl']).all())
-
-  def test_clusters_must_fit(self):
-    with self.assertRaisesRegex(ValueError, 'record 1 has 2 samples.*1 clus'):
-      recorded.answers([said([[1]], []), said([[1], [2]], [])], [[0], [0]])
-    with self.assertRaisesRegex(ValueError, 'at least one record'):
-      recorded.answers([], [])
 
 
 class ProbeTest(parameterized.TestCase):
