@@ -101,20 +101,14 @@ def settings(cfg: Mapping[str, Any]) -> Settings:
   )
 
 
-def scores(
-  config: transformer.TransformerConfig, params: Any, tokens: Int[Array, 'B S']
-) -> Float[Array, 'B S V']:
-  """Next-token logits; the vocabulary is small enough to have them all."""
-  hidden = transformer.Transformer(config).apply({'params': params}, tokens)
-  return hidden.hidden @ transformer.unembedding(params).T
-
-
 def answer_logp(
   s: Settings, params: Any, prompt: Array, answer: Array
 ) -> Float[Array, ' B']:
   """log p(answer | prompt), to its first value."""
   tokens = jnp.concatenate([prompt, answer[:, :-1]], axis=1)
-  z = scores(s.model, params, tokens)[:, prompt.shape[1] - 1 :]
+  z = mechanism_measure.scores(s.model, params, tokens)[
+    :, prompt.shape[1] - 1 :
+  ]
   said = jnp.take_along_axis(jax.nn.log_softmax(z), answer[..., None], -1)
   return jnp.sum(said[..., 0] * data.counted(s.world, answer), axis=1)
 
@@ -127,7 +121,7 @@ def sample(
   room = jnp.pad(prompt, ((0, 0), (0, length)))
 
   def step(i, tokens):
-    z = scores(s.model, params, tokens)[:, width - 1 + i]
+    z = mechanism_measure.scores(s.model, params, tokens)[:, width - 1 + i]
     drawn = jax.random.categorical(jax.random.fold_in(key, i), z)
     return tokens.at[:, width + i].set(drawn)
 
@@ -262,7 +256,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
     init=make_init(s, optimiser),
     step=make_step(s, optimiser, f, started),
     train_data=lambda: _train_data(s),
-    final={'test': test},
+    evals={'test': test},
     load=(lambda _, where: jax.device_put(started, where)) if started else None,
   )
 

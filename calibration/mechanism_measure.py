@@ -10,6 +10,7 @@ never right), L levels of confidence.
 """
 
 import dataclasses
+import functools
 import json
 import pathlib
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from calibration import mechanism_claims, resampling, smooth
 from calibration import mechanism_data as data
@@ -34,6 +35,23 @@ COLUMNS = mechanism_claims.COLUMNS
 
 # Keeps logarithms finite where a model gives a value nothing.
 _LEAST = 1e-7
+# Figures that a summary has of every checkpoint; the file of arrays has all.
+_PATH = (
+  'loss',
+  'accuracy_exact',
+  'confidence',
+  'smece',
+  'smece_exact',
+  'null',
+  'slope',
+  'slope_formula',
+  'tilt_error',
+  'gap_measured',
+  'gap_formula',
+  'kl_constant',
+  'kl_linear',
+  'kl_lora',
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,6 +104,14 @@ class View(NamedTuple):
   read: Any
 
 
+def scores(
+  config: transformer.TransformerConfig, params: Any, tokens: Int[Array, 'B S']
+) -> Float[Array, 'B S V']:
+  """Next-token logits; the vocabulary is small enough to have them all."""
+  hidden = transformer.Transformer(config).apply({'params': params}, tokens)
+  return hidden.hidden @ transformer.unembedding(params).T
+
+
 def view(
   model: transformer.TransformerConfig,
   world: data.World,
@@ -104,10 +130,7 @@ def view(
     return made.hidden[:, -1]
 
   def probs(params, prompts):
-    def score(tokens):
-      made = transformer.Transformer(model).apply({'params': params}, tokens)
-      return made.hidden @ transformer.unembedding(params).T
-
+    score = functools.partial(scores, model, params)
     return jax.lax.map(
       lambda row: data.value_probs(score, world, row[None])[0],
       prompts,
@@ -141,11 +164,11 @@ def tilts(
   """The identity of Theorem 6, measured against its formulas.
 
   `fitted` are the tilts of least loss at each level, by Newton, `formula` is
-  logit(acc) - logit(c). `gap_measured` is the cross-entropy of whole
-  distributions that the fitted tilts save, tilted and normalised explicitly,
-  `gap_formula` is E KL(Bern(acc) || Bern(c)) over levels, and `slope` the
-  derivative of that cross-entropy at no tilt, which should be `slope_formula`,
-  mean confidence less accuracy.
+  logit(acc) - logit(c), both within 20 of zero. `gap_measured` is the
+  cross-entropy of whole distributions that the fitted tilts save, tilted and
+  normalised explicitly, `gap_formula` is E KL(Bern(acc) || Bern(c)) over
+  levels, and `slope` the derivative of that cross-entropy at no tilt, which
+  should be `slope_formula`, mean confidence less accuracy.
   """
   top, conf = tilt.top(pi)
   acc = jnp.take_along_axis(truth, top[:, None], axis=1)[:, 0]
@@ -165,14 +188,15 @@ def tilts(
     return jnp.zeros(levels).at[level].add(values) / count
 
   c_L, a_L = mean(conf), mean(acc)
+  formula = jnp.clip(  # infinite where a level is never right
+    tilt.best_tilt(c_L, a_L), -recalibrate.MOST, recalibrate.MOST
+  )
   share = count / count.sum()
   none = jnp.zeros_like(conf)
   return {
     'tilt_fitted': fitted,
-    'tilt_formula': tilt.best_tilt(c_L, a_L),
-    'tilt_error': jnp.sqrt(
-      jnp.sum(share * (fitted - tilt.best_tilt(c_L, a_L)) ** 2)
-    ),
+    'tilt_formula': formula,
+    'tilt_error': jnp.sqrt(jnp.sum(share * (fitted - formula) ** 2)),
     'gap_measured': loss(none) - loss(fitted[level]),
     'gap_formula': jnp.sum(share * tilt.bernoulli_kl(a_L, c_L)),
     'slope': jax.grad(lambda t: loss(none + t))(0.0),
@@ -299,8 +323,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
         rows.append(row)
     out: dict[str, Any] = {'step': np.array(steps)}
     for step, row in zip(steps, rows, strict=True):
-      scalars = {k: v for k, v in row.items() if not np.ndim(v)}
-      out |= {f'at_{step:05d}/{k}': v for k, v in scalars.items()}
+      out |= {f'at_{step:05d}/{k}': row[k] for k in _PATH}
     out |= {f'at/{k}': np.array([row[k] for row in rows]) for k in rows[0]}
     return out | {k: v for k, v in rows[-1].items() if not np.ndim(v)}
 

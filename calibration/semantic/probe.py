@@ -82,7 +82,7 @@ class Report(NamedTuple):
 
 def top_classes(
   pi: Float[Array, 'Q C'], train: Bool[Array, ' Q'], keep: int
-) -> tuple[Float[Array, 'Q keep+1'], Int[Array, ' keep']]:
+) -> tuple[Float[Array, 'Q k'], Int[Array, ' keep']]:
   """The `keep` classes that most mass falls on in training, and all others.
 
   Args:
@@ -100,7 +100,7 @@ def top_classes(
   return jnp.concatenate([kept, rest], axis=1), chosen
 
 
-def by_rank(pi: Float[Array, 'Q C'], keep: int) -> Float[Array, 'Q keep+1']:
+def by_rank(pi: Float[Array, 'Q C'], keep: int) -> Float[Array, 'Q k']:
   """Mass by rank, for classes that each question has of its own.
 
   With `keep` = 1 this is (c, 1 - c): the probe predicts the confidence alone.

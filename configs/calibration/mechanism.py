@@ -71,25 +71,33 @@ def get_config(arg: str = '') -> ConfigDict:
   c.optim.weight_decay = 0.01
   c.optim.b2 = 0.98
   c.optim.final_ratio = 0.02
-  steps = 4 if smoke else 2400
-  c.run = common.run(steps=steps, eval_every=0, save_every=steps // 2)
-  c.run.keep = 100
-  c.run.save_every = 2 if smoke else 300
+  c.run = common.run(
+    steps=4 if smoke else 1600, eval_every=0, save_every=2 if smoke else 160
+  )
+  c.run.keep = 100  # all of them are measured
   c.mesh = common.mesh()
-  chain = 4 if smoke else 600
-  tuned = 2 if smoke else 300
-  rate = 'optim.schedule=constant optim.peak_lr=3e-4 optim.warmup_steps=10'
-  tune = f'start={{direct}} run.steps={tuned} {rate}'
+  chain = '4 run.save_every=2' if smoke else '600 run.save_every=60'
+  # Starved: hardly anything of the facts fits.
+  narrow = (
+    'model.layers=1 model.width=4 model.heads=1 model.mlp_width=16 '
+    'optim.peak_lr=1e-2 '
+  )
+  narrow += '' if smoke else 'run.steps=1500 run.save_every=150'
+  tuned = '2 run.eval_every=1' if smoke else '300 run.eval_every=50'
+  tune = (
+    f'start={{direct}} run.steps={tuned} optim.schedule=constant '
+    'optim.peak_lr=3e-4 optim.warmup_steps=10'
+  )
   measure = 'experiment=calibration.mechanism_measure run.steps=1'
   variants = (
     ('direct', ''),
-    (
-      'chain',
-      f'world.style=chain run.steps={chain} '
-      f'run.save_every={2 if smoke else 75}',
+    ('chain', f'world.style=chain run.steps={chain}'),
+    ('narrow_direct', narrow),
+    ('narrow_chain', f'world.style=chain {narrow}'),
+    *(
+      (f'{name}_measured', f'{measure} start={{{name}}}')
+      for name in ('direct', 'chain', 'narrow_direct', 'narrow_chain')
     ),
-    ('direct_measured', f'{measure} start={{direct}}'),
-    ('chain_measured', f'{measure} start={{chain}}'),
     ('reward', f'{tune} learn.kind=reinforce'),
     ('preference', f'{tune} learn.kind=dpo'),
     ('more', tune),
