@@ -261,7 +261,13 @@ def load(path: str | os.PathLike) -> Pretrained:
     jnp.zeros((1, 1), jnp.int32),
     jnp.ones((1, 1), bool),
   )['params']
-  shapes = nn.meta.unbox(shapes)
+  # Not nn.meta.unbox: under a mesh it would constrain what is no array.
+  boxed = nn.meta.AxisMetadata
+  shapes = jax.tree.map(
+    lambda leaf: leaf.value if isinstance(leaf, boxed) else leaf,
+    shapes,
+    is_leaf=lambda leaf: isinstance(leaf, boxed),
+  )
   params: dict[str, Any] = {}
   for name, (place, kind) in rows.items():
     theirs = source.read(name)

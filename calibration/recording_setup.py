@@ -1,0 +1,110 @@
+"""What the studies of recorded generations share: config, recording, cost."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from calibration import log, prompts, record
+from engine import experiment as experiment_lib
+from engine import mesh as mesh_lib
+from lm import transformer
+
+
+def settings(section: Mapping[str, Any], key: str, kind: type):
+  """A section of the config as its dataclass, lists as tuples.
+
+  Raises:
+    ValueError: a field that is not known, or does not fit.
+  """
+  known = kind.__dataclass_fields__
+  unknown = sorted(set(section) - set(known))
+  if unknown:
+    raise ValueError(
+      f'{key}.{unknown[0]} is no field; known are {", ".join(known)}'
+    )
+  return kind(
+    **{
+      name: tuple(value) if isinstance(value, list | tuple) else value
+      for name, value in section.items()
+    }
+  )
+
+
+def own_device():
+  """A mesh of one device: each process answers by itself."""
+  own = mesh_lib.make(mesh_lib.MeshConfig(), jax.local_devices()[:1])
+  return mesh_lib.use(own)
+
+
+def gather(wanted: record.Recording) -> None:
+  """Records what is missing; opens no model where nothing is."""
+  log.check(wanted.at(), wanted.manifest())
+  if record.missing(wanted):
+    with own_device():
+      record.record(
+        wanted,
+        record.open_model(wanted),
+        process=jax.process_index(),
+        processes=jax.process_count(),
+      )
+  if jax.process_count() > 1:
+    from jax.experimental import multihost_utils
+
+    multihost_utils.sync_global_devices('recorded')
+
+
+def experiment(
+  cfg: Mapping[str, Any], test: Callable
+) -> experiment_lib.Experiment:
+  """One that only evaluates, by `test`."""
+
+  def init(key):
+    del key
+    return experiment_lib.TrainState(
+      step=jnp.int32(cfg['run']['steps']), params={}, opt_state={}
+    )
+
+  return experiment_lib.Experiment(
+    init=init, step=None, train_data=None, final={'test': test}
+  )
+
+
+def abstract(cfg: Mapping[str, Any]):
+  """The model that is asked, for `--dry_run`.
+
+  Raises:
+    ValueError: the section `model` does not describe one.
+  """
+  wanted = settings(cfg['record'], 'record', record.Recording)
+  config = transformer.TransformerConfig(**cfg['model'])
+
+  def init(key):
+    model = transformer.Transformer(config)
+    params = model.init(key, jnp.zeros((1, 2), jnp.int32))['params']
+    params = jax.tree.map(lambda p: p.astype(wanted.compute), params)
+    return experiment_lib.TrainState(
+      step=jnp.int32(0), params=params, opt_state={}
+    )
+
+  exp = experiment_lib.Experiment(init=init, step=None, train_data=None)
+  return exp, None
+
+
+def cost(cfg: Mapping[str, Any]) -> list[str]:
+  """What `--dry_run` says of a recording: at most, since answers end."""
+  wanted = settings(cfg['record'], 'record', record.Recording)
+  config = transformer.TransformerConfig(**cfg['model'])
+  answers = len(wanted.sets) * wanted.questions * wanted.samples
+  tokens = answers * sum(
+    getattr(wanted, f'{style}_tokens')
+    for style in prompts.STYLES
+    if style in wanted.styles
+  )
+  return [
+    f'samples: {answers:,} a style, of {len(wanted.sets)} sets',
+    f'generated tokens: {tokens:,} at most, '
+    f'{2.0 * config.parameters() * tokens:.3g} FLOPs',
+    f'log on disk: {tokens * 6 / 1e9:.3g} GB at most',
+  ]

@@ -1,0 +1,94 @@
+"""Parts that configs of calibration share."""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+SETS = ('world', 'arithmetic', 'nq_open')
+# A variant of a sweep: the base model, whose terms must be accepted.
+GEMMA = (
+  'gemma3',
+  'record.model=gemma3_270m record.form=text record.accept_licence=gemma',
+)
+
+
+def record(**changes) -> ConfigDict:
+  """What is asked, see calibration.record.Recording."""
+  return ConfigDict(
+    dict(
+      model='smollm2_135m_instruct',
+      sets=SETS,
+      styles=('concise', 'sentence', 'cot'),
+      form='chat',
+      questions=300,
+      samples=50,
+      temperature=1.0,
+      seed=0,
+      concise_tokens=12,
+      sentence_tokens=32,
+      cot_tokens=64,
+      compute='float32',
+      candidates=True,
+      file=24,
+      batch=2,
+      fewest_rows=8,
+      folder='',
+      accept_licence='',
+    )
+    | changes
+  )
+
+
+def study(experiment: str, recorded: ConfigDict) -> ConfigDict:
+  """A study of a recording; nothing is trained."""
+  c = ConfigDict()
+  c.experiment = experiment
+  c.record = recorded
+  c.run = common.run(steps=1, eval_every=0)
+  c.mesh = common.mesh()
+  return c
+
+
+def semantic(recorded: ConfigDict) -> ConfigDict:
+  """Calibration about the meaning of answers."""
+  c = study('calibration.semantic_study', recorded)
+  # The linear probe of the model's own distribution, see
+  # calibration.semantic.probe.ProbeConfig. A few hundred questions need more of
+  # a penalty than the thousands of the mechanism.
+  c.probe = ConfigDict(dict(penalty=0.3, iterations=60))
+  # Of answers, for an interval.
+  c.draws = 1000
+  return c
+
+
+def length_bias(recorded: ConfigDict) -> ConfigDict:
+  """Estimators of uncertainty against functions of correctness."""
+  c = study('calibration.length_study', recorded)
+  # See calibration.length_study.Study.
+  c.study = ConfigDict(
+    dict(samples=10, encoder='minilm_l6', judge='', same=0.0)
+  )
+  # See calibration.tables.Settings and calibration.estimators.probe.Probe.
+  c.tables = ConfigDict(dict(draws=1000, bins=6, rate_bins=6, fewest=30))
+  c.probe = ConfigDict(dict(folds=5))
+  # The controlled world, see calibration.length_world.World.
+  c.world = ConfigDict(dict(threshold=0.5, reference_words=2, signal=0.75))
+  return c
+
+
+def seven_b(smoke: bool) -> ConfigDict:
+  """The shape of Qwen2.5 7B, see lm.transformer.TransformerConfig."""
+  return ConfigDict(
+    dict(
+      vocab_size=152_064,
+      layers=2 if smoke else 28,
+      width=3584,
+      heads=28,
+      kv_heads=4,
+      mlp_width=18_944,
+      rope_base=1_000_000.0,
+      qkv_bias=True,
+      tied=False,
+      dtype='bfloat16',
+    )
+  )

@@ -1,0 +1,38 @@
+r"""Does SmolLM2-135M-Instruct know what it means? Gemma 3 270M beside it.
+
+python -m launch.sweep --config=configs/calibration/semantic.py \
+  --workdir=runs/calibration_semantic
+python -m launch.plot --workdir=runs/calibration_semantic
+
+`:gemma` adds the base model, whose terms you accept by asking for it. Answers
+are recorded once, 50 to each of 300 questions of three sets in three styles;
+stopped at any point it goes on with the next batch, and all figures are made
+from the recording. `:smoke` is six questions.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common as parts
+from configs.calibration import common
+
+
+def get_config(arg: str = '') -> ConfigDict:
+  parts.check_arg(arg, ('smoke', 'gemma'))
+  recorded = common.record()
+  if arg == 'smoke':
+    recorded.update(
+      sets=('arithmetic',),
+      styles=('concise',),
+      questions=6,
+      samples=4,
+      file=6,
+      candidates=False,
+    )
+  c = common.semantic(recorded)
+  if arg == 'smoke':
+    c.draws = 20
+  variants = [('smollm2', '')]
+  if arg == 'gemma':
+    variants.append(common.GEMMA)
+  c.sweep = ConfigDict(dict(variants=tuple(variants), seeds=(0,)))
+  return c
