@@ -25,9 +25,9 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 Edge = Literal['left', 'right']
 Weights = Float[Array, '... N'] | Bool[Array, '... N'] | None
 
-# A float32 sum that grows past this many terms of a bin rounds each of them
-# alike where they are equal, and the errors add up: rows are summed first.
-_ROW = 1024
+# Terms of a float32 sum. One that grows for longer rounds equal terms alike, so
+# that their errors add up; sums of sums do not.
+_ROW = 32
 
 
 class Bins(NamedTuple):
@@ -135,7 +135,7 @@ def log_loss(
   c, a, w = prepare(conf, correct, weights)
   c = jnp.clip(c, floor, 1.0 - floor)
   loss = -special.xlogy(a, c) - special.xlog1py(1.0 - a, -c)
-  return _mean(jnp.where(w > 0, loss, 0.0), w)
+  return _mean(loss, w)
 
 
 @jax.jit
@@ -149,12 +149,18 @@ def gap(
   return _mean(c - a, w)
 
 
+def _rows(value_N):
+  short = -len(value_N) % _ROW
+  value_N = jnp.pad(value_N, [(0, short)] + [(0, 0)] * (value_N.ndim - 1))
+  return value_N.reshape(-1, _ROW, *value_N.shape[1:])
+
+
 def _sums(value_N, bin_N, bins):
-  short = -value_N.size % _ROW
-  value_RN = jnp.pad(value_N, (0, short)).reshape(-1, _ROW)
-  bin_RN = jnp.pad(bin_N, (0, short)).reshape(-1, _ROW)
   add = functools.partial(jax.ops.segment_sum, num_segments=bins)
-  return jax.vmap(add)(value_RN, bin_RN).sum(0)
+  sum_RK = jax.vmap(add)(_rows(value_N), _rows(bin_N))
+  while len(sum_RK) > 1:
+    sum_RK = _rows(sum_RK).sum(1)
+  return sum_RK[0]
 
 
 def _bins(bins, conf_N, correct_N, weight_N, bin_N):
@@ -334,5 +340,5 @@ def loss_gap(bins: Bins) -> Float[Array, '...']:
   c, a = bins.conf, bins.correct
   right = special.xlogy(a, a) - special.xlogy(a, c)
   wrong = special.xlogy(1 - a, 1 - a) - special.xlog1py(1 - a, -c)
-  each = jnp.where(bins.weight > 0, right + wrong, 0.0)
-  return _mean(jnp.maximum(each, 0.0), bins.weight)
+  # Rounding may leave it below; an empty bin has none.
+  return _mean(jnp.maximum(right + wrong, 0.0), bins.weight)

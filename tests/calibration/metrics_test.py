@@ -290,7 +290,6 @@ class WeightsTest(parameterized.TestCase):
     self.assertTrue(np.isnan(function(conf, right, jnp.zeros(10, bool))))
 
   def test_float32_keeps_up_with_float64(self):
-    # Few levels, many answers: what sums one by one would lose adds up.
     conf, right = world(6, 300_000, 20)
     rng = np.random.default_rng(2)
     weights = rng.random(300_000).astype(np.float32)
@@ -305,6 +304,12 @@ class WeightsTest(parameterized.TestCase):
     want = np.average((conf - right) ** 2, weights=weights.astype(np.float64))
     found = metrics.brier(*given)
     self.assertAlmostEqual(float(found), want, delta=1e-6)
+
+  def test_many_equal_answers_lose_nothing(self):
+    size = 300_000
+    right = np.arange(size) % 5 < 2
+    found = metrics.ece(metrics.by_width(*arrays(np.full(size, 0.7), right)))
+    self.assertAlmostEqual(float(found), 0.3, delta=1e-6)
 
   def test_gradients_reach_the_confidences(self):
     conf, right = arrays(A, RIGHT)
