@@ -9,6 +9,7 @@ Every answer is one line.
 
 from collections.abc import Mapping, Sequence
 
+from corpora import graded
 from corpora.questions import Question
 
 STYLES = ('concise', 'sentence', 'cot')
@@ -112,7 +113,7 @@ _SHOTS: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
 _SHOWN = frozenset(
   ('PE', 'KE', 'JP', 'AT', '3+5', '7+9', '4+6', '25+38'),
 )
-_NUMBERS = ('graded/', 'asdiv', 'gsm8k')
+_NUMBERS = ('asdiv', 'gsm8k', *(f'graded/{name}' for name in graded.NUMERIC))
 
 
 def kind(question: Question) -> str:
@@ -131,7 +132,8 @@ def messages(question: Question, style: str) -> list[dict[str, str]]:
   """A conversation that ends with the question.
 
   Args:
-    question: is asked, after its context where it has one.
+    question: is asked, after its context and before its options where it has
+      any; these are lettered.
     style: one of `STYLES`.
 
   Raises:
@@ -148,9 +150,13 @@ def messages(question: Question, style: str) -> list[dict[str, str]]:
     }[style]
     out.append({'role': 'user', 'content': f'{asked}\n{_WISHES[style]}'})
     out.append({'role': 'assistant', 'content': said})
-  context = f'{question.context}\n' if question.context else ''
-  text = f'{context}{question.prompt}\n{_WISHES[style]}'
-  return [*out, {'role': 'user', 'content': text}]
+  options = [
+    f'{chr(ord("A") + number)}. {choice}'
+    for number, choice in enumerate(question.choices)
+  ]
+  context = [question.context] if question.context else []
+  lines = [*context, question.prompt, *options, _WISHES[style]]
+  return [*out, {'role': 'user', 'content': '\n'.join(lines)}]
 
 
 def text(question: Question, style: str) -> str:

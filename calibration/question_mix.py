@@ -22,8 +22,9 @@ _MIXES = {
     'addition_2',
   ),
 }
-NAMES = (*_MIXES, *tasks.NAMES)
-# Questions that are drawn beyond those asked for, to make up for the shown.
+NAMES = tuple(dict.fromkeys((*_MIXES, *tasks.NAMES)))
+# Questions that are drawn beyond those asked for, to make up for the shown;
+# as many more as that was too few.
 _SPARE = 12
 
 
@@ -36,22 +37,23 @@ def load(name: str, *, count: int, seed: int) -> list[Question]:
     seed: of the sample.
 
   Raises:
-    ValueError: another name, or more than there are.
+    ValueError: another name, or more than there are, of which a few must be
+      left to choose from.
     FileNotFoundError: an asset is neither here nor to be had.
   """
   if name not in NAMES:
     raise ValueError(f'set must be one of {", ".join(NAMES)}, got {name!r}')
   parts = _MIXES.get(name, (name,))
   each = -(-count // len(parts))
-  rows = []
-  for part in parts:
-    task = tasks.load(part, count=each + _SPARE, seed=seed)
-    some = [q for q in task.questions if not prompts.shown(tasks.group(q))]
-    rows.append(some[:each])
-  turns = [row[i] for i in range(each) for row in rows if i < len(row)]
-  if len(turns) < count:
-    raise ValueError(
-      f'set {name!r} has {len(turns)} questions beside those shown, '
-      f'{count} were asked for; set --config.record.questions lower'
-    )
+  rows = [_beside_shown(part, each, seed) for part in parts]
+  turns = [row[i] for i in range(each) for row in rows]
   return turns[:count]
+
+
+def _beside_shown(part: str, count: int, seed: int) -> list[Question]:
+  drawn, some = count + _SPARE, []
+  while len(some) < count:
+    task = tasks.load(part, count=drawn, seed=seed)
+    some = [q for q in task.questions if not prompts.shown(tasks.group(q))]
+    drawn += count - len(some)
+  return some[:count]

@@ -117,11 +117,16 @@ def grade(name: str, answer: str, answers: Sequence[str]) -> bool:
   return GRADERS[name](answer, answers)
 
 
+def numbers(text: str) -> list[float]:
+  """All that are in a text, as `numeric` reads them; -0 is 0."""
+  found = [
+    m[0].replace(',', '').replace('−', '-') for m in _NUMBER.finditer(text)
+  ]
+  return [float(one) + 0.0 for one in found]
+
+
 def _first_number(text: str) -> float | None:
-  match = _NUMBER.search(text)
-  if match is None:
-    return None
-  return float(match[0].replace(',', '').replace('−', '-'))
+  return next(iter(numbers(text)), None)
 
 
 def _f1(answer: str, alias: str) -> float:

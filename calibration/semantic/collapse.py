@@ -20,7 +20,6 @@ from calibration import prompts
 from corpora import grading, world_facts
 from corpora.questions import Question
 
-_NUMBER = re.compile(r'(?:(?<!\w)[-+−])?\d[\d,]*(?:\.\d+)?')
 # Said around an answer, in any sentence.
 _IDLE = frozenset(
   re.findall(
@@ -66,10 +65,11 @@ def right(question: Question, style: str) -> frozenset[str]:
 
   Args:
     question: with its answers.
-    style: as for `label`; how the answers are worded does not change theirs.
+    style: as for `label`. Accepted answers are no chains of thought; what a
+      sentence would lose (the "of" in "Bank of England") they lose, too.
   """
-  del style
-  labels = {label(question, answer, 'concise') for answer in question.answers}
+  how = 'sentence' if style == 'sentence' else 'concise'
+  labels = {label(question, answer, how) for answer in question.answers}
   return frozenset(labels - {''})
 
 
@@ -86,19 +86,17 @@ def is_right(question: Question, style: str, said: str) -> bool:
   """
   if not said:
     return False
-  if said in right(question, style):
+  accepted = right(question, style)
+  if said in accepted:
     return True
-  return prompts.kind(question) == 'open' and grading.contains(
-    said, question.answers
-  )
+  # An option may stand in another, and is not the other.
+  free = prompts.kind(question) == 'open' and not question.choices
+  return free and grading.contains(said, sorted(accepted))
 
 
 def _number(text: str, *, last: bool) -> str:
-  found = [m.rstrip(',') for m in _NUMBER.findall(text)]
-  if not found:
-    return ''
-  chosen = found[-1 if last else 0].replace(',', '').replace('−', '-')
-  return f'{float(chosen):.12g}'
+  found = grading.numbers(text)
+  return f'{found[-1 if last else 0]:.12g}' if found else ''
 
 
 @functools.cache
