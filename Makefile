@@ -45,6 +45,7 @@ bench: $(VENV)/annotate.stamp $(VENV)/bench.stamp
 	$(python) -m benchmarks.decode --out=docs/results/decode.json
 	$(python) -m benchmarks.diffusion --out=docs/results/diffusion_speed.json
 	$(python) -m benchmarks.probes --out=docs/results/probes_speed.json
+	$(python) -m benchmarks.calibration --out=docs/results/calibration_speed.json
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache build socratic.egg-info

@@ -141,6 +141,7 @@ def measure(
     'smece': float(drawn.smece[0]),
     'smece_low': float(drawn.smece[1]),
     'smece_high': float(drawn.smece[2]),
+    'smece_whole': drawn.smece_whole,
     'floor': float(drawn.floor[0]),
     'floor_high': float(drawn.floor[2]),
     'ece': float(metrics.ece(bins)),

@@ -21,6 +21,12 @@ _PACKAGES = (
   'spacy',
   'torch',
   'transformers',
+  'scipy',
+  'scikit-learn',
+  'skglm',
+  'relplot',
+  'netcal',
+  'rouge-score',
 )
 
 

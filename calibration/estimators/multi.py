@@ -53,6 +53,25 @@ def naive_entropy(
   return jnp.exp(log_naive_entropy(sample_logprobs, sample_lengths, real))
 
 
+def monte_carlo_entropy(
+  sample_logprobs: Float[Array, 'N S L'],
+  sample_lengths: Int[Array, 'N S'],
+  real: Bool[Array, 'N S'] | None = None,
+) -> Float[Array, ' N']:
+  """-mean_s log p(y_s): what sampling estimates of a model's entropy, nats.
+
+  Not of the paper's eight: Eq. 7 is not this, but the code that the paper
+  builds on takes it, by length, for its regular entropy.
+
+  Args:
+    sample_logprobs: of the tokens, in nats.
+    sample_lengths: tokens of each sample.
+    real: False where there is no sample; None where all are.
+  """
+  logp_NS = single.sequence_logprob(sample_logprobs, sample_lengths)
+  return -jnp.mean(logp_NS, -1, where=real)
+
+
 @functools.partial(jax.jit, static_argnames=('by_length', 'masses'))
 def semantic_entropy(
   sample_logprobs: Float[Array, 'N S L'],

@@ -9,6 +9,7 @@ NAMES: Mapping[str, str] = {
   'ppl': 'perplexity',
   'nsp': 'negative sequence probability',
   'naive': 'naive entropy',
+  'monte_carlo': 'Monte Carlo entropy (ours)',
   'mte': 'mean token entropy',
   'probe_rouge': 'probe, ROUGE label',
   'probe_judge': 'probe, judge label',

@@ -94,6 +94,7 @@ def estimate(answers: Answers) -> dict[str, Float[Array, ' N']]:
     'ppl': single.perplexity(answers.logprobs, answers.lengths),
     'nsp': single.negative_log_probability(answers.logprobs, answers.lengths),
     'naive': multi.log_naive_entropy(*sampled, answers.clusters >= 0),
+    'monte_carlo': multi.monte_carlo_entropy(*sampled, answers.clusters >= 0),
     'mte': single.mean_token_entropy(answers.entropies, answers.lengths),
     'se_norm': multi.semantic_entropy(*sampled, *meanings, by_length=True),
     'se_raw': multi.semantic_entropy(*sampled, *meanings, by_length=False),

@@ -69,7 +69,7 @@ def length_bias(recorded: ConfigDict) -> ConfigDict:
     dict(samples=10, encoder='minilm_l6', judge='', same=0.0)
   )
   # See calibration.tables.Settings and calibration.estimators.probe.Probe.
-  c.tables = ConfigDict(dict(draws=1000, bins=6, rate_bins=6, fewest=30))
+  c.tables = ConfigDict(dict(draws=1000, bins=0, rate_bins=6, fewest=30))
   c.probe = ConfigDict(dict(folds=5))
   # The controlled world, see calibration.length_world.World.
   c.world = ConfigDict(dict(threshold=0.5, reference_words=2, signal=0.75))

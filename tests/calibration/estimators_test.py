@@ -84,6 +84,16 @@ class SingleTest(absltest.TestCase):
 
 
 class MultiTest(parameterized.TestCase):
+  def test_monte_carlo_entropy_of_the_spec(self):
+    args = jnp.asarray(SAMPLES), jnp.asarray(ONES)
+    found = multi.monte_carlo_entropy(*args)
+    self.assertAlmostEqual(float(found[0]), 2.0279320, places=6)
+    real = jnp.array([[True, True, False, True]])
+    found = multi.monte_carlo_entropy(*args, real)
+    self.assertAlmostEqual(
+      float(found[0]), -math.log(0.3 * 0.2 * 0.05) / 3, places=6
+    )
+
   def test_naive_entropy_of_the_spec_repeated_samples_included(self):
     args = jnp.asarray(SAMPLES), jnp.asarray(ONES)
     found = multi.naive_entropy(*args)
