@@ -66,7 +66,7 @@ def length_bias(recorded: ConfigDict) -> ConfigDict:
   c = study('calibration.length_study', recorded)
   # See calibration.length_study.Study.
   c.study = ConfigDict(
-    dict(samples=10, encoder='minilm_l6', judge='', same=0.0)
+    dict(samples=10, encoder='minilm_l6', judge='', same=0.0, rouge_label=0.3)
   )
   # See calibration.tables.Settings and calibration.estimators.probe.Probe.
   c.tables = ConfigDict(dict(draws=1000, bins=0, rate_bins=6, fewest=30))
