@@ -27,13 +27,14 @@ COLUMNS = (
 )
 
 STYLES = ('direct', 'chain')
-# Whose checkpoints a correlation is over.
+EVERY = (*STYLES, 'narrow_direct', 'narrow_chain')
+# Whose checkpoints a correlation is over; untrained models are left out.
 SETS = {
   'direct': ('direct',),
   'chain': ('chain',),
   'both': STYLES,
-  'both, narrow': ('narrow_direct', 'narrow_chain'),
-  'all four': (*STYLES, 'narrow_direct', 'narrow_chain'),
+  'both, narrow': EVERY[2:],
+  'all four': EVERY,
 }
 _AT = re.compile(r'at_(\d+)/(.+)')
 _DRAWS = 2000
@@ -134,10 +135,14 @@ def _tuned() -> dict[str, Callable[[Runs], float]]:
 CLAIMS: Mapping[str, Callable[[Runs], float]] = {
   **{
     f'i_{s}: {what}': of
-    for s in STYLES
+    for s in EVERY
     for what, of in (
       (
-        'smECE of the worst checkpoint (more than at the end)',
+        'smECE before training (more than at the end)',
+        _of(f'{s}_measured', 'untrained/smece'),
+      ),
+      (
+        'smECE of the worst checkpoint',
         lambda r, s=s: float(path(r[f'{s}_measured'], 'smece').max()),
       ),
       ('smECE at the end', _of(f'{s}_measured', 'smece')),
@@ -158,7 +163,7 @@ CLAIMS: Mapping[str, Callable[[Runs], float]] = {
         lambda r, s=s: float(path(r[f'{s}_measured'], 'smece_exact').max()),
       ),
       (
-        'accuracy at the end less what noise allows (about 0)',
+        'accuracy at the end less what noise allows (about 0 but for narrow)',
         _less(
           f'{s}_measured', 'accuracy_exact', f'{s}_measured', 'accuracy_best'
         ),

@@ -244,11 +244,11 @@ def counted(world: World, answer: Int[Array, 'B T']) -> Float[Array, 'B T']:
 
 def value_probs(
   score_fn, world: World, prompt: Int[Array, 'B P']
-) -> Float[Array, 'B K+1']:
+) -> Float[Array, 'B C']:
   """pi_x, exactly: the model's mass on each value, summed over all answers.
 
-  All leads and all words are enumerated, a pass for each lead. The last column
-  has what is left, answers that this world does not know.
+  All leads and all words are enumerated, a pass for each lead. The last of
+  C = K + 1 columns has what is left, answers that this world does not know.
 
   Args:
     score_fn: tokens [B, T] to logits [B, T, V], causal.

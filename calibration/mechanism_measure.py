@@ -158,6 +158,7 @@ def _levels(conf, count):
   return (rank * count) // conf.size
 
 
+@functools.partial(jax.jit, static_argnames='levels')
 def tilts(
   pi: Float[Array, 'B C'], truth: Float[Array, 'B C'], levels: int
 ) -> dict[str, Array]:
@@ -299,9 +300,17 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
     vocab_size=data.tokens(world).size, **run['model']
   )
 
+  def untrained():
+    """Parameters that the run began with: the loop's key for them."""
+    init_key, _, _ = jax.random.split(jax.random.key(seed), 3)
+    tokens = jnp.zeros((1, 8), jnp.int32)
+    made = jax.jit(transformer.Transformer(model).init)(init_key, tokens)
+    return mesh_lib.unbox(made['params'])
+
   def test(state, key):
     del state
     seen = view(model, world, data.facts(world, seed), seed, config)
+    before = calibration(seen, mesh_lib.replicated(untrained()), key)
     with checkpoint.Checkpoints(cfg['start'], keep=None) as checkpoints:
       last = checkpoints.latest()
       step_every = config.every * (run['run']['save_every'] or last)
@@ -325,6 +334,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
     for step, row in zip(steps, rows, strict=True):
       out |= {f'at_{step:05d}/{k}': row[k] for k in _PATH}
     out |= {f'at/{k}': np.array([row[k] for row in rows]) for k in rows[0]}
+    out |= {f'untrained/{k}': before[k] for k in _PATH if k in before}
     return out | {k: v for k, v in rows[-1].items() if not np.ndim(v)}
 
   def init(key):

@@ -41,7 +41,10 @@ def get_config(arg: str = '') -> ConfigDict:
   c.start = ''
   c.learn = ConfigDict(
     dict(
-      kind='cross_entropy', batch_size=16 if smoke else 256, group=8, beta=0.1
+      kind='cross_entropy',
+      batch_size=16 if smoke else 256,
+      group=4 if smoke else 8,
+      beta=0.1,
     )
   )
   c.measure = ConfigDict(
