@@ -14,15 +14,14 @@ import os
 import pathlib
 import time
 import zlib
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from calibration import log, prompts, question_mix
-from corpora import assets, progress, tasks, world_facts
+from calibration import candidates, log, prompts, question_mix
+from corpora import assets, progress, tasks
 from engine import results, writer
 from lm import checkpoint_tokenizer, hub, prefix, scoring, transformer, weights
 
@@ -73,16 +72,9 @@ class Recording:
   accept_licence: str = ''
 
   def __post_init__(self):
-    for name in (
-      'questions',
-      'samples',
-      'concise_tokens',
-      'sentence_tokens',
-      'cot_tokens',
-      'file',
-      'batch',
-      'fewest_rows',
-    ):
+    limits = tuple(f'{style}_tokens' for style in prompts.STYLES)
+    sizes = ('questions', 'samples', 'file', 'batch', 'fewest_rows')
+    for name in (*sizes, *limits):
       if getattr(self, name) < 1:
         raise ValueError(
           f'record.{name} must be positive, got {getattr(self, name)}'
@@ -324,7 +316,17 @@ def _ask(recording, model, asked, style, ends, shapes) -> list[log.Said]:
   )
   # One row a question: as many questions at once as a batch has rows.
   greedy = draw(temperature=0.0, entropy=True, batch=recording.file)
-  candidates = _candidates(recording, model, asked, ids, style)
+  found = [candidates.NONE] * len(asked)
+  if style == 'concise' and recording.candidates:
+    found = candidates.measure(
+      config,
+      params,
+      ids,
+      asked,
+      functools.partial(model.tokenizer.encode, add_bos=False),
+      space=' ' if recording.form == 'text' else '',
+      batch=max(1, recording.batch // 8),
+    )
   best = [_cut(g.tokens[0, 0], g.lengths[0, 0], ends)[0] for g in greedy]
   hidden = _hidden(model, ids, best)
   out = []
@@ -355,8 +357,8 @@ def _ask(recording, model, asked, style, ends, shapes) -> list[log.Said]:
         greedy_ended=ended,
         prompt_hidden=hidden[i][0],
         answer_hidden=hidden[i][1],
-        candidates=candidates[i][0],
-        candidate_logprobs=candidates[i][1],
+        candidates=found[i][0],
+        candidate_logprobs=found[i][1],
       )
     )
   return out
@@ -393,51 +395,3 @@ def _hidden(model, ids, answers) -> list[np.ndarray]:
     for row, value in zip(group, states, strict=True):
       found[row] = np.stack([value[0, 0], value[1, 1]]).astype(np.float32)
   return [found[i] for i in range(len(ids))]
-
-
-def _candidates(recording, model, asked, ids, style):
-  """Of each question its candidates, and the log of how much each holds."""
-  none = ((), np.zeros(0, np.float32))
-  if style != 'concise' or not recording.candidates:
-    return [none] * len(asked)
-  names = [_closed(question) for question in asked]
-  encode = functools.partial(model.tokenizer.encode, add_bos=False)
-  space = ' ' if recording.form == 'text' else ''
-  spelt = [[encode(space + name) for name in row] for row in names]
-  scored = scoring.score(
-    model.config, model.params, ids, spelt, batch=max(1, recording.batch // 8)
-  )
-  return [
-    (tuple(row), _alone(options, [one.total for one in score])) if row else none
-    for row, options, score in zip(names, spelt, scored, strict=True)
-  ]
-
-
-def _closed(question) -> list[str]:
-  """All answers that a closed set has, by all their names; none if open."""
-  kind, _, name = question.source.partition('/')
-  if kind == 'world_facts':
-    rows = world_facts.entries(name)
-    return list(dict.fromkeys(one for row in rows for one in row))
-  if kind == 'graded' and question.answers[0].isdecimal():
-    return [str(number) for number in range(200)]
-  return list(question.choices)
-
-
-def _alone(options: Sequence[Sequence[int]], totals) -> np.ndarray:
-  """log of P(begins with it) less what longer candidates take of that."""
-  mass = np.exp(np.array(totals, np.float64))
-  at = {tuple(option): i for i, option in enumerate(options)}
-  left = mass.copy()
-  for option, i in at.items():
-    # The longest candidate that it begins with loses what this one takes.
-    for length in range(len(option) - 1, 0, -1):
-      shorter = at.get(option[:length])
-      if shorter is not None:
-        left[shorter] -= mass[i]
-        break
-  kept = np.zeros(len(options), bool)
-  kept[list(at.values())] = True  # two spellings of the same ids count once
-  left = np.where(kept, np.maximum(left, 0.0), 0.0)
-  with np.errstate(divide='ignore'):
-    return np.log(left).astype(np.float32)

@@ -12,6 +12,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from calibration import (
+  candidates,
   cell,
   log,
   prompts,
@@ -176,7 +177,7 @@ class AloneTest(absltest.TestCase):
     p = rng.dirichlet(np.ones(64)).reshape(4, 4, 4)
     options = [(1,), (1, 2), (1, 2, 3), (2, 0), (1, 2), (3,), (3, 3, 1)]
     begins = [p[option].sum() for option in options]
-    mass = np.exp(record._alone(options, np.log(begins)).astype(np.float64))
+    mass = np.exp(candidates.alone(options, np.log(begins)).astype(np.float64))
     want = dict.fromkeys(options, 0.0)
     for sequence in itertools.product(range(4), repeat=3):
       # Of what it begins with the longest is what it means.
@@ -193,7 +194,7 @@ class AloneTest(absltest.TestCase):
 
   def test_a_candidate_that_always_goes_on_has_none_of_its_own(self):
     # In float32 what is taken may be a little more than there was.
-    got = record._alone([(1,), (1, 2)], np.log([0.5, 0.5000001]))
+    got = candidates.alone([(1,), (1, 2)], np.log([0.5, 0.5000001]))
     self.assertEqual(got[0], -np.inf)
 
 
