@@ -12,7 +12,9 @@ from sklearn import linear_model
 from calibration.semantic import probe
 from lm import transformer
 
-SMALL = probe.ProbeConfig(iterations=60, rank=4, steps=300, batch=32, rate=2e-2)
+SMALL = probe.ProbeConfig(
+  iterations=60, rank=4, steps=300, batch=32, rate=2e-2, left_out=0.1
+)
 
 
 class ReportTest(absltest.TestCase):
@@ -198,10 +200,15 @@ class LeftOutTest(absltest.TestCase):
   def test_groups_stay_whole_and_held_out_ones_are_not_taken(self):
     groups = np.repeat(np.arange(10), 3)
     out = groups >= 7
-    got = probe._left_out(jax.random.key(0), groups, out, 0.3)
-    self.assertEqual(got.sum(), 6)  # two of seven groups
-    self.assertFalse(np.any(got & out))
-    self.assertEqual({*got.reshape(10, 3).sum(1)}, {0, 3})
+    out[0] = True  # of group 0 two are left
+    sizes = set()
+    for i in range(12):
+      got = probe._left_out(jax.random.key(i), groups, out, 0.3)
+      self.assertFalse(np.any(got & out))
+      taken = got.reshape(10, 3).sum(1)
+      self.assertEqual((taken > 0).sum(), 2)  # of seven groups
+      sizes |= {(group == 0, int(n)) for group, n in enumerate(taken) if n}
+    self.assertEqual(sizes, {(True, 2), (False, 3)})
 
 
 if __name__ == '__main__':
