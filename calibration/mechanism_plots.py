@@ -63,10 +63,12 @@ def training(runs: Runs):
       continue
     folders = runs[f'{name}_measured']
     axis = axes[int('chain' in name)]
-    steps = _arrays(folders[0])['step']
+    steps = [0, *_arrays(folders[0])['step']]
     found = _summaries(folders)
     smece, null, exact = (
-      np.array([mechanism_claims.path(s, key) for s in found])
+      np.array(
+        [[s[f'untrained/{key}'], *mechanism_claims.path(s, key)] for s in found]
+      )
       for key in ('smece', 'null', 'smece_exact')
     )
     axis.fill_between(
@@ -79,8 +81,7 @@ def training(runs: Runs):
     axis.plot(steps, exact.mean(0), '--', lw=1, color=colour)
   for axis in axes:
     axis.set_xlabel('training step')
-    axis.set_xlim(left=0)
-    axis.set_ylim(bottom=0)
+    axis.set_yscale('log')
     plots_lib.style(axis)
   for dash, label in (
     ('-', 'smECE (band: seeds)'),
@@ -169,7 +170,7 @@ def probes(runs: Runs):
   axis.set_xlim(left=0)
   axis.set_xlabel(r'KL($\pi_x$ || probe of the question), nats')
   axis.set_ylabel('smECE (ringed: after training)')
-  axis.set_ylim(bottom=0)
+  axis.set_yscale('log')
   axis.legend(
     frameon=False, fontsize=8, loc='center left', bbox_to_anchor=(1.0, 0.5)
   )

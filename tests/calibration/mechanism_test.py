@@ -39,7 +39,7 @@ def settings(style='direct', **learn):
 def drawn_params(style):
   """A model of random weights, far from uniform."""
   model = transformer.Transformer(settings(style).model)
-  boxed = model.init(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))
+  boxed = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))
   return jax.tree.map(lambda x: 3 * x, nn.unbox(boxed['params']))
 
 
@@ -307,6 +307,9 @@ class ClaimsTest(absltest.TestCase):
     direct = dict(smece=0.03, null=0.02, kl_lora=0.01, accuracy_exact=0.5)
     direct |= {'at_00002/smece': 0.2, 'at_00010/smece': 0.03}
     direct |= {'at_00002/kl_lora': 0.5, 'at_00010/kl_lora': 0.01}
+    np.testing.assert_array_equal(
+      mechanism_claims.path(direct, 'smece'), [0.2, 0.03]
+    )
     chain = direct | {'kl_lora': 0.41}
     reward = dict(accuracy_exact=0.6, gap_signed=0.3, smece=0.3, null=0.01)
     summaries = {
