@@ -143,6 +143,52 @@ class WorldFactsTest(parameterized.TestCase):
     fetch.assert_called_once_with('world_facts', data_dir='somewhere')
     self.assertEqual(found, world_facts.read(self.path, 'capital'))
 
+  def entries(self, relation):
+    with mock.patch.object(assets, 'fetch', return_value=self.path) as fetch:
+      found = world_facts.entries(relation, data_dir='somewhere')
+    for call in fetch.call_args_list:
+      self.assertEqual(call, mock.call('world_facts', data_dir='somewhere'))
+    return found
+
+  def test_entries_are_all_that_could_be_said(self):
+    # Cities once a country, by all their names; Kingston is there twice.
+    self.assertEqual(
+      self.entries('capital'),
+      [
+        ('Kinshasa',),
+        ('Amsterdam',),
+        ('Moscow',),
+        ('Kingston',),
+        ('Kingston',),
+      ],
+    )
+    # Countries whose capital gives them away could be said, too.
+    for relation in ('country', 'neighbour'):
+      found = self.entries(relation)
+      self.assertLen(found, 6)
+      self.assertIn(('Mexico',), found)
+      self.assertIn(('Netherlands', 'Holland'), found)
+      self.assertNotIn(('Netherlands Antilles',), found)
+    self.assertEqual(
+      [names[0] for names in self.entries('currency')],
+      ['euro', 'euro', 'ruble', 'euro', 'euro'],
+    )
+    # These are of no file.
+    continents = self.entries('continent')
+    self.assertLen(continents, 7)
+    self.assertIn(('Oceania', 'Australia'), continents)
+    self.assertIn(('Romanian', 'Moldovan'), self.entries('language'))
+
+  @parameterized.parameters(*world_facts.RELATIONS)
+  def test_every_answer_is_a_name_of_an_entry(self, relation):
+    names = {name for entry in self.entries(relation) for name in entry}
+    for answers in self.answers(relation).values():
+      self.assertContainsSubset(answers, names)
+
+  def test_entries_of_an_unknown_relation(self):
+    with self.assertRaisesRegex(ValueError, "capital, .*country, got 'flag'"):
+      world_facts.entries('flag')
+
   def test_an_unknown_relation_is_told_the_known_ones(self):
     with self.assertRaisesRegex(ValueError, "capital, .*country, got 'flag'"):
       world_facts.read(self.path, 'flag')

@@ -47,6 +47,29 @@ class DryRunTest(absltest.TestCase):
     answers = int(found[1].replace(',', ''))
     self.assertAlmostEqual(held, answers * 64 * 4096 * 2 / 1e9, delta=0.01)
 
+  def test_models_that_are_asked(self):
+    for config, sets, samples, limits in (
+      # GSM8K, TriviaQA and SimpleQA in three styles; four sets in sentences.
+      ('semantic_pod', 3, 50, 12 + 40 + 400),
+      ('length_bias_pod', 4, 10, 50),
+    ):
+      with self.subTest(config):
+        out = self.report(f'--config=configs/calibration/{config}.py')
+        size = int(re.search(r'parameters: ([\d,]+)', out)[1].replace(',', ''))
+        # Qwen2.5 7B, as the model's own card has it: 7.61 billion.
+        self.assertAlmostEqual(size / 7.61e9, 1, delta=0.002)
+        # Half precision, whole on each device.
+        state = float(re.search(r'state: ([\d.]+) GB a device', out)[1])
+        self.assertAlmostEqual(state, 2 * size / 1e9, delta=0.01)
+        answers = sets * 1000 * samples
+        self.assertIn(f'samples: {answers:,} a style, of {sets} sets', out)
+        tokens = answers * limits
+        found = re.search(r'tokens: ([\d,]+) at most, (\S+) FLOPs', out)
+        self.assertEqual(int(found[1].replace(',', '')), tokens)
+        self.assertAlmostEqual(
+          float(found[2]) / (2 * size * tokens), 1, delta=0.1
+        )
+
 
 if __name__ == '__main__':
   absltest.main()

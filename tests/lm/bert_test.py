@@ -13,6 +13,7 @@ import numpy as np
 import safetensors.numpy
 from absl.testing import absltest, parameterized
 
+from engine import mesh as mesh_lib
 from lm import bert, weights
 
 PEER = pathlib.Path(__file__).parent / 'peers' / 'bert'
@@ -40,6 +41,17 @@ class BertTest(absltest.TestCase):
     self.assertEqual(seen.sum(), 13 + 8)
     # float32; of a size of 3.
     np.testing.assert_allclose(got[seen], want['hidden'][seen], atol=1e-5)
+
+  def test_loading_inside_a_mesh_is_loading(self):
+    want, outside = peer(), bert.load(PEER)
+    mesh = mesh_lib.make(mesh_lib.MeshConfig(data=2, model=2))
+    with mesh_lib.use(mesh):
+      inside = bert.load(PEER)
+      got = run(inside, want['tokens'], want['mask'], want['types'])
+    jax.tree.map(np.testing.assert_array_equal, inside.params, outside.params)
+    np.testing.assert_allclose(
+      got[want['mask']], want['hidden'][want['mask']], atol=1e-5
+    )
 
   def test_types_count_and_are_the_first_where_none_are_given(self):
     data, loaded = peer(), bert.load(PEER)

@@ -131,6 +131,22 @@ class DrawTest(parameterized.TestCase):
     got = sampling.token_logprob(LOGITS, jnp.array([3, 0]))
     np.testing.assert_allclose(got, np.log([0.25, 0.2]), rtol=1e-5)
 
+  def test_entropy_is_that_of_the_whole_distribution(self):
+    # Hand counts: two equals, all equals, one that is certain; and P, whose
+    # logits are shifted by 3.
+    never = -1e30
+    logits = jnp.array(
+      [[0, 0, never, never, never], [7.0] * 5, [50, 0, never, 0, 0], LOGITS[0]],
+      jnp.float32,
+    )
+    want = [np.log(2), np.log(5), 0, -np.sum(P * np.log(P))]
+    got = sampling.entropy(logits)
+    self.assertEqual(got.dtype, jnp.float32)
+    np.testing.assert_allclose(got, want, atol=1e-6)
+    # Of logits in bfloat16 the sum is still one of float32.
+    flat = sampling.entropy(jnp.zeros((1, 50_000), jnp.bfloat16))
+    np.testing.assert_allclose(flat, np.log(50_000), rtol=1e-5)
+
 
 if __name__ == '__main__':
   absltest.main()
