@@ -10,7 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from calibration import mechanism, mechanism_claims, mechanism_measure
+from calibration import (
+  mechanism,
+  mechanism_claims,
+  mechanism_measure,
+  mechanism_plots,
+)
 from calibration import mechanism_data as data
 from calibration.semantic import tilt
 from configs.calibration import mechanism as config
@@ -335,6 +340,17 @@ class ClaimsTest(absltest.TestCase):
       np.testing.assert_allclose(got[name], want, atol=1e-6, err_msg=name)
     # What no run has is no claim.
     self.assertNotIn('i_chain: accuracy that noise allows', got)
+
+
+class PlotsTest(absltest.TestCase):
+  def test_levels_are_tenths_in_the_order_of_confidence(self):
+    conf = np.linspace(1.0, 0.0, 20)
+    got = mechanism_plots.levels(conf, conf**2)
+    by_hand = np.arange(20)[::2] / 19
+    np.testing.assert_allclose(got[0], by_hand + 0.5 / 19)
+    np.testing.assert_allclose(
+      got[1], (by_hand**2 + (by_hand + 1 / 19) ** 2) / 2
+    )
 
 
 class ExperimentTest(parameterized.TestCase):
