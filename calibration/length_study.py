@@ -55,18 +55,26 @@ class Study:
     judge: model that judges, see `lm.hub.resolve`; none where empty.
     same: cosine above which two answers mean the same; 0 for answers that
       name the same thing (collapse.py). Stands for entailment both ways.
+    rouge_label: ROUGE-L F1 above which an answer is right to the probe. The
+      paper has 0.5, which a full sentence about one word cannot pass.
   """
 
   samples: int = 10
   encoder: str = 'minilm_l6'
   judge: str = ''
   same: float = 0.0
+  rouge_label: float = 0.3
 
   def __post_init__(self):
     if self.samples < 1:
       raise ValueError(f'study.samples must be positive, got {self.samples}')
     if not 0 <= self.same <= 1:
       raise ValueError(f'study.same must be in [0, 1], got {self.same}')
+    if self.same and not self.encoder:
+      raise ValueError(
+        f'study.same={self.same} needs sentences encoded; set study.encoder, '
+        'or study.same to 0'
+      )
 
 
 def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
@@ -169,10 +177,13 @@ def measure(
   table.check(answers)
   scores = {k: np.asarray(v) for k, v in table.estimate(answers).items()}
   states = np.stack([one.answer_hidden for one in cell.said])
-  for name, label in (
-    ('probe_rouge', (values['rougel_f1'] > 0.5).astype(float)),
-    ('probe_alias', values[TRUSTED]),
-  ):
+  targets = {
+    'probe_rouge': (values['rougel_f1'] > study.rouge_label).astype(float),
+    'probe_alias': values[TRUSTED],
+  }
+  if study.judge:
+    targets['probe_judge'] = values['judge']
+  for name, label in targets.items():
     # Where there is nothing to learn from, that estimator is left out.
     try:
       scores[name] = probe.out_of_fold(
@@ -220,7 +231,7 @@ def answers_of(
     rows.append(parts)
     counts.append([len(part) for part in parts])
     numbers = cell.numbers[i, : study.samples]
-    if study.same and encoder is not None:
+    if study.same:
       texts = list(one.samples[: study.samples])
       same = collapse.similar(texts, encoder.sentences, threshold=study.same)
       numbers = collapse.clusters(texts, same)
@@ -269,7 +280,7 @@ def means(
       and not figures[f'{name}/{TRUSTED}/few']
     ]
     out[f'mean/{setting}/sets'] = float(len(kept))
-    for estimator in (*names.NAMES, 'probe_alias'):
+    for estimator in names.NAMES:
       for kind in ('auroc', 'within', 'partial'):
         values = [
           figures.get(f'{name}/{setting}/{estimator}/{kind}') for name in kept

@@ -147,13 +147,15 @@ def measure(
     'ece': float(metrics.ece(bins)),
     'rms': float(metrics.rmsce(bins)),
     'brier': float(metrics.brier(plug.value, correct)),
-    'loss_gap': float(metrics.loss_gap(levels)),
     'entropy': float(confidence.entropy(mass).mean()),
     'unanswered': float(1 - _sampled(cell, cell.answered).mean()),
     'sample_right': float(_sampled(cell, cell.right).mean()),
     'cut': float(1 - np.mean([one.ended for one in cell.said])),
     'greedy_right': float(np.mean([greedy_right(o, style) for o in cell.said])),
   }
+  # Without end where every sample agreed and was wrong: then it is left out.
+  if np.isfinite(loss_gap := float(metrics.loss_gap(levels))):
+    out['loss_gap'] = loss_gap
   if 0 < correct.sum() < len(correct):
     out['auroc'] = float(auroc_lib.auroc(plug.value, correct))
   out |= _weighted(cell, numbers, right)
