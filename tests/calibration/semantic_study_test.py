@@ -1,64 +1,14 @@
-"""Cells whose calibration was made by hand, through the whole study."""
-
-import dataclasses
-import pathlib
-import tempfile
-from unittest import mock
+"""Cells whose calibration was made by hand are measured as they were made."""
 
 import jax
-import matplotlib.pyplot as plt
 import numpy as np
 from absl.testing import absltest
-from ml_collections import ConfigDict
 
-from calibration import (
-  cell,
-  log,
-  plots,
-  record,
-  recording_setup,
-  semantic_plots,
-  semantic_study,
-)
+from calibration import cell, semantic_study
 from calibration.semantic import probe
-from configs.calibration import semantic
-from launch import variants
 from tests.calibration import support
 
 CONFIG = probe.ProbeConfig(penalty=0.01, iterations=40)
-DRAWS, SAMPLES = 50, 20
-
-
-def said(number, top, right, style='concise', **changes):
-  """`top` of 20 samples give one answer, the rest two others.
-
-  The share is the same in each half of the samples.
-  """
-  answer = str(100 + number)
-  wrong = [str(300 + 200 * i + number) for i in range(3)]
-  first, rest = (answer if right else wrong[2]), SAMPLES - top
-  half = [first] * (top // 2) + wrong[:2] * (rest // 4)
-  texts = half + half
-  if style == 'cot':
-    texts = [f'Well. The answer is {text}.' for text in texts]
-  asked = support.question(99 + number, answers=(answer,))
-  hidden = np.zeros(4, np.float32)
-  hidden[0] = top / SAMPLES
-  return support.said(asked, texts, prompt_hidden=hidden, **changes)
-
-
-def calibrated(style='concise'):
-  """Confidences 0.6 and 0.8, and so many of 20 questions right at each."""
-  return tuple(
-    said(20 * (top == 16) + i, top, i < top, style)
-    for top in (12, 16)
-    for i in range(20)
-  )
-
-
-def too_sure(style='concise'):
-  """0.8 throughout, and half of 40 questions right."""
-  return tuple(said(i, 16, i < 20, style) for i in range(40))
 
 
 def measure(records, style='concise'):
@@ -68,7 +18,7 @@ def measure(records, style='concise'):
     cell.of(records, style),
     style,
     CONFIG,
-    draws=DRAWS,
+    draws=50,
   )
 
 
@@ -78,7 +28,7 @@ class MeasureTest(absltest.TestCase):
       self.assertAlmostEqual(figures[name], value, places=5, msg=name)
 
   def test_a_calibrated_cell_is_found_so(self):
-    found, drawn = measure(calibrated())
+    found, drawn = measure(support.calibrated())
     self.assertFigures(
       found,
       dict(
@@ -119,7 +69,7 @@ class MeasureTest(absltest.TestCase):
     self.assertFalse(any(name.startswith('exact/') for name in found))
 
   def test_the_gap_that_was_made_is_found(self):
-    found, _ = measure(too_sure())
+    found, _ = measure(support.too_sure())
     kl = 0.5 * np.log(0.5 / 0.8) + 0.5 * np.log(0.5 / 0.2)
     self.assertFigures(
       found,
@@ -165,7 +115,7 @@ class MeasureTest(absltest.TestCase):
   def test_closed_sets_are_scored_without_samples(self):
     # Samples say 0.8 and wrong; the model's own masses are 0.7 and right.
     records = tuple(
-      said(
+      support.votes(
         i,
         16,
         False,
@@ -239,108 +189,6 @@ class ClaimsTest(absltest.TestCase):
     found = semantic_study.claims({'m': [run]})
     self.assertLen(found, 2)
     self.assertTrue(all('direct' in name for name in found))
-
-
-class StudyTest(absltest.TestCase):
-  def setUp(self):
-    super().setUp()
-    made = self.enter_context(tempfile.TemporaryDirectory())
-    self.folder = pathlib.Path(made)
-    self.addCleanup(plt.close, 'all')
-
-  def config(self):
-    model = self.folder / 'model.gguf'
-    model.write_bytes(b'never opened')
-    cfg = semantic.get_config('smoke')
-    # One program for all tests.
-    cfg.probe, cfg.draws = ConfigDict(dataclasses.asdict(CONFIG)), DRAWS
-    cfg.record.update(
-      model=str(model),
-      styles=('concise', 'cot'),
-      questions=40,
-      samples=SAMPLES,
-      file=40,
-      folder=str(self.folder / 'said'),
-    )
-    return cfg
-
-  def record(self, cfg):
-    wanted = recording_setup.settings(
-      cfg.record.to_dict(), 'record', record.Recording
-    )
-    log.begin(wanted.at(), wanted.manifest())
-    for style, records in (
-      ('concise', calibrated()),
-      ('cot', too_sure('cot')),
-    ):
-      name = record.cell('arithmetic', style)
-      log.write(log.shard(wanted.at(), name, 0), records)
-
-  def test_from_a_recording_to_figures(self):
-    cfg = self.config()
-    self.record(cfg)
-    with mock.patch.object(record, 'open_model', side_effect=AssertionError):
-      (summary,) = variants.sweep(cfg, self.folder / 'run')['smollm2']
-    self.assertAlmostEqual(summary['arithmetic/concise/gap'], 0, places=5)
-    self.assertAlmostEqual(summary['arithmetic/cot/gap'], 0.3, places=5)
-    self.assertAlmostEqual(summary['cot/gap'], 0.3, places=5)
-    columns = {key for key, _, _ in semantic_study.COLUMNS}
-    self.assertEqual(
-      columns - set(summary),
-      {f'sentence/{key}' for key in ('smece', 'floor', 'gap')},
-    )
-    claims = semantic_study.claims({'m': [summary]})
-    name = 'm: chains of thought are worse than direct answers (> 0)'
-    self.assertGreater(claims[name][0], 0.2)
-    self._figures(self.folder / 'run')
-
-  def _figures(self, run):
-    drawn = semantic_plots.cells(run / 'smollm2-0')
-    self.assertEqual(
-      list(drawn), [('arithmetic', 'concise'), ('arithmetic', 'cot')]
-    )
-    self.assertAlmostEqual(drawn['arithmetic', 'cot'].gap, 0.3, places=5)
-    axes = semantic_plots.reliability(drawn, 'made').axes
-    self.assertEqual(
-      [axis.get_title() for axis in axes],
-      ['arithmetic, concise', 'arithmetic, cot'],
-    )
-    # What a reader needs to judge it stands below.
-    self.assertIn('n = 40, M = 20', axes[1].get_xlabel())
-    self.assertIn('split gap +0.300', axes[1].get_xlabel())
-    bars = semantic_plots.styles({'made': drawn}).axes[0]
-    heights = [bar.get_height() for bar in bars.patches]
-    np.testing.assert_allclose(
-      heights, [d.floor[2] for d in drawn.values()], rtol=1e-6
-    )
-    paths = plots.draw(run)
-    self.assertLen(paths, 2)
-    for path in paths:
-      self.assertGreater(path.stat().st_size, 5000)
-    rows = plots.show(run, colour=False).splitlines()
-    self.assertLen(rows, 3)
-    self.assertRegex(rows[2], r'arithmetic/cot +40 +20 +0\.500 +0\.800 +0\.300')
-
-  def test_another_models_recording_is_refused(self):
-    cfg = self.config()
-    self.record(cfg)
-    other = self.folder / 'other' / 'model.gguf'
-    other.parent.mkdir()
-    other.write_bytes(b'another one')
-    cfg.record.model = str(other)
-    test = semantic_study.build(cfg.to_dict()).final['test']
-    with self.assertRaisesRegex(ValueError, 'holds another recording .weights'):
-      test(None, jax.random.key(0))
-
-  def test_fields_that_do_not_fit(self):
-    cfg = self.config()
-    cfg.probe.penalti = 1
-    with self.assertRaisesRegex(ValueError, 'probe.penalti is no field'):
-      semantic_study.build(cfg.to_dict())
-
-  def test_a_folder_without_a_run(self):
-    with self.assertRaisesRegex(FileNotFoundError, 'neither config.json nor'):
-      plots.draw(self.folder)
 
 
 if __name__ == '__main__':

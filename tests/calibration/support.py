@@ -13,6 +13,8 @@ from corpora.questions import Question
 from lm import families, transformer, weights
 
 TOKENS = pathlib.Path(__file__).parents[1] / 'lm' / 'peers' / 'tokens'
+# Of a question, see `votes`.
+SAMPLES = 20
 # As the tokenizer of the peers.
 CONFIG = transformer.TransformerConfig(
   vocab_size=420, layers=2, width=16, heads=4, kv_heads=2, mlp_width=24
@@ -59,6 +61,38 @@ def said(asked, samples, **changes):
     candidate_logprobs=np.zeros(0, np.float32),
   )
   return log.Said(**(fields | changes))
+
+
+def votes(number, top, right, style='concise', **changes):
+  """`top` of 20 samples give one answer, the rest two others.
+
+  The share is the same in each half of the samples.
+  """
+  answer = str(100 + number)
+  wrong = [str(300 + 200 * i + number) for i in range(3)]
+  first, rest = (answer if right else wrong[2]), SAMPLES - top
+  half = [first] * (top // 2) + wrong[:2] * (rest // 4)
+  texts = half + half
+  if style == 'cot':
+    texts = [f'Well. The answer is {text}.' for text in texts]
+  asked = question(99 + number, answers=(answer,))
+  hidden = np.zeros(4, np.float32)
+  hidden[0] = top / SAMPLES
+  return said(asked, texts, prompt_hidden=hidden, **changes)
+
+
+def calibrated(style='concise'):
+  """Confidences 0.6 and 0.8, and so many of 20 questions right at each."""
+  return tuple(
+    votes(20 * (top == 16) + i, top, i < top, style)
+    for top in (12, 16)
+    for i in range(20)
+  )
+
+
+def too_sure(style='concise'):
+  """0.8 throughout, and half of 40 questions right."""
+  return tuple(votes(i, 16, i < 20, style) for i in range(40))
 
 
 def params(seed=0):
