@@ -105,7 +105,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
     recording_setup.gather(wanted)
     encoder = encoder_lib.Encoder.load(study.encoder) if study.encoder else None
     found: dict[str, Any] = {}
-    for number, name in enumerate(wanted.sets):
+    for number, (name, _) in enumerate(wanted.cells()):
       cell = cell_lib.load(wanted.at(), name, STYLE)
       figures = measure(
         jax.random.fold_in(key, number),
@@ -117,7 +117,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
         seed=cfg['run']['seed'],
       )
       found |= {f'{name}/{k}': v for k, v in figures.items()}
-    found |= means(found, wanted.sets)
+    found |= means(found, tuple(name for name, _ in wanted.cells()))
     known = length_world.sweep(world)
     return flat(found) | {f'controlled/{k}': v for k, v in known.items()}
 

@@ -34,6 +34,8 @@ class Recording:
     model: see `lm.hub.resolve`.
     sets: names of `question_mix.NAMES`.
     styles: of prompts.STYLES.
+    only: cells by name, as in 'world-cot,nq_open-concise', where not every set
+      is asked in every style; all where empty.
     form: 'text' or 'chat', see prompts.py.
     questions: of each set.
     samples: of each question.
@@ -55,6 +57,7 @@ class Recording:
   model: str
   sets: tuple[str, ...]
   styles: tuple[str, ...] = ('concise', 'sentence', 'cot')
+  only: str = ''
   form: str = 'text'
   questions: int = 300
   samples: int = 50
@@ -93,6 +96,13 @@ class Recording:
           f'record.{name} must be of {", ".join(known)}; got '
           f'{", ".join(unknown) or "none"}'
         )
+    cells = [cell(one, style) for one in self.sets for style in self.styles]
+    unknown = sorted(set(filter(None, self.only.split(','))) - set(cells))
+    if unknown:
+      raise ValueError(
+        f'record.only must name cells of {", ".join(cells)}; got '
+        f'{", ".join(unknown)}'
+      )
     for name, known in (
       ('form', prompts.FORMS),
       ('compute', ('float32', 'bfloat16')),
@@ -114,8 +124,8 @@ class Recording:
 
   def manifest(self) -> dict[str, Any]:
     """What must agree for two recordings to be one; reads the model's file."""
-    free: tuple[str, ...] = ('sets', 'styles', 'batch', 'fewest_rows', 'folder')
-    free += 'accept_licence', 'model'
+    free: tuple[str, ...] = ('sets', 'styles', 'only', 'batch', 'fewest_rows')
+    free += 'folder', 'accept_licence', 'model'
     fields = dataclasses.asdict(self)
     fields = {k: v for k, v in fields.items() if k not in free}
     # The name may be a path: the hash says which model it is.
@@ -136,7 +146,9 @@ class Recording:
 
   def cells(self) -> list[tuple[str, str]]:
     """(set, style), in order."""
-    return [(one, style) for one in self.sets for style in self.styles]
+    cells = [(one, style) for one in self.sets for style in self.styles]
+    only = self.only.split(',') if self.only else [cell(*one) for one in cells]
+    return [one for one in cells if cell(*one) in only]
 
 
 def cell(name: str, style: str) -> str:

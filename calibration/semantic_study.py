@@ -88,7 +88,8 @@ def means(
         for name, value in figures.items()
         if name.endswith(f'/{style}/{key}') and name.count('/') == 2
       ]
-      out[f'{style}/{key}'] = float(np.mean(values))
+      if values:
+        out[f'{style}/{key}'] = float(np.mean(values))
   return out
 
 

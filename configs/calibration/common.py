@@ -19,6 +19,7 @@ def record(**changes) -> ConfigDict:
       model='smollm2_135m_instruct',
       sets=SETS,
       styles=('concise', 'sentence', 'cot'),
+      only='',
       form='chat',
       questions=300,
       samples=50,

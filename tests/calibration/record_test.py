@@ -279,6 +279,18 @@ class RefusalTest(Case):
         recording_setup.gather(other)
     self.assertEqual(record.missing(self.recording), [])
 
+  def test_not_every_set_must_be_asked_in_every_style(self):
+    one = dataclasses.replace(
+      self.recording,
+      sets=('addition_1', 'plurals'),
+      styles=('concise', 'cot'),
+      only='plurals-concise,addition_1-cot',
+    )
+    self.assertEqual(
+      one.cells(), [('addition_1', 'cot'), ('plurals', 'concise')]
+    )
+    self.assertEqual(one.manifest(), self.recording.manifest())
+
   def test_sets_and_styles_are_added_and_speed_is_no_other_recording(self):
     more = self.other('said', styles=('concise', 'cot'), batch=4, fewest_rows=9)
     self.assertEqual(
@@ -317,6 +329,7 @@ class RefusalTest(Case):
     (dict(sets=('words',)), 'record.sets must be of world.*got words'),
     (dict(sets=()), 'record.sets must be of .*got none'),
     (dict(styles=('long',)), 'record.styles must be of concise'),
+    (dict(only='world-cot'), 'record.only must name cells of addition_1'),
     (dict(form='html'), "record.form must be text or chat, got 'html'"),
     (dict(compute='float16'), 'record.compute must be float32 or bfloat16'),
   )
