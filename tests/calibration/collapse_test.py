@@ -95,6 +95,10 @@ class FactsTest(parameterized.TestCase):
     south = self.label('country', ask, 'Juba is in South Sudan.')
     self.assertEqual(south, 'south sudan')
     self.assertEqual(self.label('country', ask, 'Sudan'), 'sudan')
+    # Bahasa alone is Indonesian.
+    ask = 'Name a language spoken in Malaysia.'
+    for text, want in (('Bahasa Melayu', 'malay'), ('Bahasa', 'indonesian')):
+      self.assertEqual(self.label('language', ask, text), want)
     # Not within a word, either.
     self.assertNotEqual(self.label('country', ask, 'Omani food'), 'oman')
 

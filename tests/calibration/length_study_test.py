@@ -247,13 +247,19 @@ FIGURES = {
   'c/rougel_f1@0.3/known': 9,
   'c/rougel_f1@0.3/few': 0,
   'c/rougel_f1@0.3/omitted': 'one class',
+  # Enough by ROUGE, too few by the trusted setting.
+  'd/alias/known': 9,
+  'd/alias/few': 1,
+  'd/rougel_f1@0.3/known': 9,
+  'd/rougel_f1@0.3/few': 0,
+  'd/rougel_f1@0.3/tokens/auroc': [0.1, 0, 1],
   'a/alias/ppl/auroc': [0.9, 0, 1],
 }
 
 
 class MeansTest(absltest.TestCase):
   def test_over_the_sets_that_have_enough(self):
-    found = length_study.means(FIGURES, ('a', 'b', 'c'))
+    found = length_study.means(FIGURES, ('a', 'b', 'c', 'd'))
     self.assertEqual(
       {key: round(value, 6) for key, value in found.items()},
       {
