@@ -10,6 +10,7 @@ and is called what it is; a judge is asked where the config names one.
 """
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,7 @@ from lm import judge as asking
 from lm import local
 
 STYLE = 'sentence'
+_WORD = re.compile(r'[a-z0-9]+')
 TRUSTED = 'alias'
 # What the paper's headline compares: the longer the sentence, the less it can
 # pass the first; the last does not see length.
@@ -191,14 +193,16 @@ def measure(
       )
     except ValueError as error:
       logging.warning('%s: left out: %s', name, error)
-  lengths = np.asarray(answers.lengths)
+  # What ROUGE counts: a number of three digits is a word and three tokens.
+  words = np.array([len(_WORD.findall(text.lower())) for text in texts])
   out |= tables.report(
-    key, scores, values, lengths, settings=how, trusted=TRUSTED
+    key, scores, values, words, settings=how, trusted=TRUSTED
   )
   out |= {
     'n': float(len(texts)),
-    'tokens': float(lengths.mean()),
-    'array/lengths': lengths,
+    'tokens': float(answers.lengths.mean()),
+    'words': float(words.mean()),
+    'array/lengths': words,
     'array/values': np.stack(list(values.values())),
     'array/functions': ','.join(values),
   }
@@ -310,13 +314,22 @@ def claims(
 
 
 def _less(estimator: str, kind: str):
-  """AUROC against the lexical function less that against the trusted one."""
+  """AUROC against the lexical function less that against the trusted one.
+
+  The mean over the sets that have enough answers of both classes by both.
+  """
+  end = f'/{LEXICAL}/{estimator}/{kind}'
 
   def value(run):
-    keys = [f'mean/{s}/{estimator}/{kind}' for s in (LEXICAL, TRUSTED)]
-    if any(key not in run for key in keys):
-      return None
-    return run[keys[0]] - run[keys[1]]
+    sets = [key.removesuffix(end) for key in run if key.endswith(end)]
+    found = [
+      run[f'{name}{end}'] - run[f'{name}/{TRUSTED}/{estimator}/{kind}']
+      for name in sets
+      if name != 'mean'
+      and not run[f'{name}/{LEXICAL}/few']
+      and not run[f'{name}/{TRUSTED}/few']
+    ]
+    return float(np.mean(found)) if found else None
 
   return value
 
@@ -340,10 +353,10 @@ CLAIMS = {
   'so does the sequence probability (> 0)': _less('nsp', 'auroc'),
   'perplexity looks worse (< 0)': _less('ppl', 'auroc'),
   'mean token entropy looks worse (< 0)': _less('mte', 'auroc'),
-  'within lengths, sequence probability moves less (near 0)': _less(
+  'within lengths, sequence probability moves less (nearer 0)': _less(
     'nsp', 'within'
   ),
-  'within lengths, perplexity moves less (near 0)': _less('ppl', 'within'),
+  'within lengths, perplexity moves less (nearer 0)': _less('ppl', 'within'),
   'the longer, the lower ROUGE-L F1 (Spearman, < 0)': _spearman('rougel_f1'),
   'but not ROUGE-L recall (Spearman, near 0)': _spearman('rougel_recall'),
 }

@@ -56,6 +56,7 @@ def figures(workdir: pathlib.Path) -> Iterator[tuple[str, Any]]:
           {k: v for k, v in values.items() if k != 'alias'},
           arrays[f'{name}/array/lengths'],
           values['alias'],
+          unit='words',
         ),
       )
       yield f'{start}-agreement', length_plots.agreement(results)

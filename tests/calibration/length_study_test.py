@@ -184,7 +184,8 @@ class JudgeTest(absltest.TestCase):
     want = np.where(np.arange(144) > 0, truth, 0)
     np.testing.assert_array_equal(judged[~failed], want[~failed])
     # By pairs of what it labelled.
-    u, h = found['array/lengths'].astype(float), judged
+    # An answer without a word is the token that ended it.
+    u, h = np.maximum(found['array/lengths'], 1), judged
     below = u[h == 1][:, None] < u[h == 0]
     equal = u[h == 1][:, None] == u[h == 0]
     self.assertAlmostEqual(
@@ -273,13 +274,23 @@ class MeansTest(absltest.TestCase):
 
   def test_claims_by_hand(self):
     run = {
-      'mean/rougel_f1@0.3/tokens/auroc': 0.8,
-      'mean/alias/tokens/auroc': 0.5,
-      'mean/alias/nsp/auroc': 0.5,
+      'a/rougel_f1@0.3/tokens/auroc': 0.8,
+      'a/rougel_f1@0.3/few': 0,
+      'a/alias/tokens/auroc': 0.5,
+      'a/alias/nsp/auroc': 0.5,
+      'a/alias/few': 0,
+      # Too few by one of them: of no account.
+      'b/rougel_f1@0.3/tokens/auroc': 0.1,
+      'b/rougel_f1@0.3/few': 1,
+      'b/alias/tokens/auroc': 0.9,
+      'b/alias/few': 0,
+      # Over other sets by each setting, so nothing to compare.
+      'mean/rougel_f1@0.3/tokens/auroc': 0.0,
+      'mean/alias/tokens/auroc': 1.0,
       'a/spearman/function/rougel_f1': -0.5,
       'b/spearman/function/rougel_f1': -0.3,
     }
-    other = run | {'mean/alias/tokens/auroc': 0.6}
+    other = run | {'a/alias/tokens/auroc': 0.6}
     found = length_study.claims({'m': [run, other]})
     got = {
       k.removeprefix('m: ').partition(' by ')[0]: v for k, v in found.items()
