@@ -26,6 +26,7 @@ from calibration.correctness import judge as judge_lib
 from calibration.estimators import names, probe, table
 from calibration.semantic import collapse
 from engine import experiment as experiment_lib
+from engine import options
 from lm import encoder as encoder_lib
 from lm import judge as asking
 from lm import local
@@ -85,12 +86,11 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   Raises:
     ValueError: a field that does not fit.
   """
-  settings = recording_setup.settings
-  wanted = settings(cfg['record'], 'record', record.Recording)
-  study = settings(cfg['study'], 'study', Study)
-  how = settings(cfg['tables'], 'tables', tables.Settings)
-  fitted = settings(cfg['probe'], 'probe', probe.Probe)
-  world = settings(cfg['world'], 'world', length_world.World)
+  wanted = options.section(cfg['record'], 'record', record.Recording)
+  study = options.section(cfg['study'], 'study', Study)
+  how = options.section(cfg['tables'], 'tables', tables.Settings)
+  fitted = options.section(cfg['probe'], 'probe', probe.Probe)
+  world = options.section(cfg['world'], 'world', length_world.World)
   if wanted.styles != (STYLE,):
     raise ValueError(
       f"record.styles must be ('{STYLE}',), the paper's one, got "

@@ -17,15 +17,14 @@ import json
 import os
 import pathlib
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import ml_dtypes
 import numpy as np
 from array_record.python import array_record_module
 
 from corpora.questions import Question
-from engine import writer
 
 # Of what a record holds.
 VERSION = 1
@@ -107,39 +106,6 @@ def unpack(record: bytes) -> Said:
   for name in ('samples', 'candidates'):
     texts[name] = tuple(texts[name])
   return Said(question=Question(**question), **texts, **arrays)
-
-
-def begin(folder: pathlib.Path, manifest: Mapping[str, Any]) -> None:
-  """Makes the folder, or sees that it was made for the same recording.
-
-  Raises:
-    ValueError: another recording lies there; names the fields that differ.
-  """
-  check(folder, manifest)
-  folder.mkdir(parents=True, exist_ok=True)
-  writer.write_json(folder / 'manifest.json', dict(manifest))
-
-
-def check(folder: pathlib.Path, manifest: Mapping[str, Any]) -> None:
-  """Raises ValueError where another recording, or another model's, lies."""
-  path = folder / 'manifest.json'
-  if not path.exists():
-    return
-  found = json.loads(path.read_text(encoding='utf-8'))
-  wanted = json.loads(json.dumps(dict(manifest)))
-  differ = sorted(
-    key
-    for key in found.keys() | wanted.keys()
-    if found.get(key) != wanted.get(key)
-  )
-  if differ:
-    pairs = '; '.join(
-      f'{k}: {found.get(k)} there, {wanted.get(k)} asked' for k in differ
-    )
-    raise ValueError(
-      f'{folder} holds another recording ({pairs}); set --config.record.folder '
-      'to a new folder, or the same fields'
-    )
 
 
 def shard(folder: pathlib.Path, cell: str, number: int) -> pathlib.Path:

@@ -14,7 +14,7 @@ import os
 import pathlib
 import time
 import zlib
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +22,14 @@ import numpy as np
 
 from calibration import candidates, log, prompts, question_mix
 from corpora import assets, progress, tasks
+from engine import manifest as manifest_lib
 from engine import results, writer
-from lm import checkpoint_tokenizer, hub, prefix, scoring, transformer, weights
+from lm import (
+  hub,
+  local,
+  prefix,
+  scoring,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -171,15 +177,7 @@ def fingerprint(path: pathlib.Path) -> str:
   return digest.hexdigest()
 
 
-class Model(NamedTuple):
-  """What is asked: a checkpoint's tokenizer, shape and weights."""
-
-  tokenizer: checkpoint_tokenizer.CheckpointTokenizer
-  config: transformer.TransformerConfig
-  params: Any
-
-
-def open_model(recording: Recording) -> Model:
+def open_model(recording: Recording) -> local.Decoder:
   """Reads the checkpoint.
 
   Raises:
@@ -187,17 +185,8 @@ def open_model(recording: Recording) -> Model:
     PermissionError: its licence was not accepted.
     ValueError: it is no decoder.
   """
-  dtype = recording.compute
-  found = weights.load(
-    recording.path(), fused=True, dtype=dtype, param_dtype=dtype
-  )
-  if not found.family.causal:
-    raise ValueError(
-      f'record.model={recording.model} must be a decoder, came '
-      f'{found.family.name}'
-    )
-  tokenizer = checkpoint_tokenizer.CheckpointTokenizer.load(recording.path())
-  return Model(tokenizer, found.config, found.params)
+  path = recording.path()
+  return local.decoder(path, dtype=recording.compute, what='record.model')
 
 
 def missing(recording: Recording) -> list[tuple[str, str, int]]:
@@ -213,7 +202,7 @@ def missing(recording: Recording) -> list[tuple[str, str, int]]:
 
 def record(
   recording: Recording,
-  model: Model,
+  model: local.Decoder,
   *,
   process: int = 0,
   processes: int = 1,
@@ -242,7 +231,7 @@ def record(
     for name, _, _ in todo
   }
   # Only now: what cannot be recorded leaves no folder behind.
-  log.begin(folder, recording.manifest())
+  manifest_lib.begin(folder, recording.manifest())
   ends = _ends(model.tokenizer)
   shapes = {
     one: _shapes(recording, model.tokenizer, asked, one)

@@ -6,30 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from calibration import log, prompts, record
+from calibration import prompts, record
 from engine import experiment as experiment_lib
+from engine import manifest as manifest_lib
 from engine import mesh as mesh_lib
+from engine import options
 from lm import transformer
-
-
-def settings(section: Mapping[str, Any], key: str, kind: type):
-  """A section of the config as its dataclass, lists as tuples.
-
-  Raises:
-    ValueError: a field that is not known, or does not fit.
-  """
-  known = kind.__dataclass_fields__
-  unknown = sorted(set(section) - set(known))
-  if unknown:
-    raise ValueError(
-      f'{key}.{unknown[0]} is no field; known are {", ".join(known)}'
-    )
-  return kind(
-    **{
-      name: tuple(value) if isinstance(value, list | tuple) else value
-      for name, value in section.items()
-    }
-  )
 
 
 def own_device():
@@ -40,7 +22,7 @@ def own_device():
 
 def gather(wanted: record.Recording) -> None:
   """Records what is missing; opens no model where nothing is."""
-  log.check(wanted.at(), wanted.manifest())
+  manifest_lib.check(wanted.at(), wanted.manifest())
   if record.missing(wanted):
     with own_device():
       record.record(
@@ -77,7 +59,7 @@ def abstract(cfg: Mapping[str, Any]):
   Raises:
     ValueError: the section `model` does not describe one.
   """
-  wanted = settings(cfg['record'], 'record', record.Recording)
+  wanted = options.section(cfg['record'], 'record', record.Recording)
   config = transformer.TransformerConfig(**cfg['model'])
 
   def init(key):
@@ -94,7 +76,7 @@ def abstract(cfg: Mapping[str, Any]):
 
 def cost(cfg: Mapping[str, Any]) -> list[str]:
   """What `--dry_run` says of a recording: at most, since answers end."""
-  wanted = settings(cfg['record'], 'record', record.Recording)
+  wanted = options.section(cfg['record'], 'record', record.Recording)
   config = transformer.TransformerConfig(**cfg['model'])
   answers = len(wanted.sets) * wanted.questions * wanted.samples
   tokens = answers * sum(

@@ -31,6 +31,7 @@ from calibration.semantic import (
 )
 from engine import auroc as auroc_lib
 from engine import experiment as experiment_lib
+from engine import options
 
 COLUMNS = tuple(
   (f'{style}/{key}', f'{heading} ({style})', '.3f')
@@ -47,8 +48,8 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   Raises:
     ValueError: a field that does not fit.
   """
-  wanted = recording_setup.settings(cfg['record'], 'record', record.Recording)
-  fitted = recording_setup.settings(cfg['probe'], 'probe', probe.ProbeConfig)
+  wanted = options.section(cfg['record'], 'record', record.Recording)
+  fitted = options.section(cfg['probe'], 'probe', probe.ProbeConfig)
   draws = cfg['draws']
 
   def test(state, key):

@@ -1,4 +1,4 @@
-"""What a config names in one text: 'name' or 'name(key=value, ...)'."""
+"""From what a config says to dataclasses: sections, and texts with options."""
 
 import dataclasses
 import re
@@ -50,3 +50,23 @@ def parse(text: str, kinds: Mapping[str, type], what: str) -> Any:
   if missing:
     raise ValueError(f'{what}: {name} needs {", ".join(missing)}, got {text!r}')
   return kinds[name](**options)
+
+
+def section(values: Mapping[str, Any], key: str, kind: type):
+  """A section of a config as its dataclass, lists as tuples.
+
+  Raises:
+    ValueError: a field that is not known, or does not fit.
+  """
+  known = kind.__dataclass_fields__
+  unknown = sorted(set(values) - set(known))
+  if unknown:
+    raise ValueError(
+      f'{key}.{unknown[0]} is no field; known are {", ".join(known)}'
+    )
+  return kind(
+    **{
+      name: tuple(value) if isinstance(value, list | tuple) else value
+      for name, value in values.items()
+    }
+  )

@@ -5,13 +5,45 @@ everything under it, tokenizer, engine and model, is there for use by itself.
 """
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import tqdm
 
-from lm import batching, checkpoint_tokenizer, hub, weights
+from lm import batching, checkpoint_tokenizer, hub, transformer, weights
 
 Prompt = str | Sequence[Mapping[str, str]]
+
+
+class Decoder(NamedTuple):
+  """A checkpoint's tokenizer, shape and weights."""
+
+  tokenizer: checkpoint_tokenizer.CheckpointTokenizer
+  config: transformer.TransformerConfig
+  params: Any
+
+
+def decoder(
+  path: str | os.PathLike, *, dtype: str = 'float32', what: str = 'model'
+) -> Decoder:
+  """Reads a checkpoint to decode with: kernels that go together are joined.
+
+  Args:
+    path: a .gguf file or a Hugging Face folder, see `hub.resolve`.
+    dtype: of parameters and computation; bfloat16 is faster and less exact.
+    what: key of the config, for messages.
+
+  Raises:
+    ValueError: it is no decoder.
+  """
+  found = weights.load(path, fused=True, dtype=dtype, param_dtype=dtype)
+  if not found.family.causal:
+    raise ValueError(
+      f'{what}={path} must be a decoder, came {found.family.name}'
+    )
+  tokenizer = checkpoint_tokenizer.CheckpointTokenizer.load(path)
+  return Decoder(tokenizer, found.config, found.params)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,9 @@ import numpy as np
 from absl import logging
 
 from engine import experiment as experiment_lib
+from engine import manifest as manifest_lib
 from engine import mesh as mesh_lib
+from engine import options
 from lm import transformer
 from probes import (
   activations,
@@ -36,34 +38,14 @@ COLUMNS = (
 )
 
 
-def settings(section: Mapping[str, Any], key: str, kind: type):
-  """A section of the config as its dataclass, lists as tuples.
-
-  Raises:
-    ValueError: a field that is not known, or does not fit.
-  """
-  known = kind.__dataclass_fields__
-  unknown = sorted(set(section) - set(known))
-  if unknown:
-    raise ValueError(
-      f'{key}.{unknown[0]} is no field; known are {", ".join(known)}'
-    )
-  return kind(
-    **{
-      name: tuple(value) if isinstance(value, list | tuple) else value
-      for name, value in section.items()
-    }
-  )
-
-
 def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   """Reads the sections `record`, `probes` and `tasks`.
 
   Raises:
     ValueError: a field that does not fit.
   """
-  wanted = settings(cfg['record'], 'record', recording.Recording)
-  probes = settings(cfg['probes'], 'probes', compare.Settings)
+  wanted = options.section(cfg['record'], 'record', recording.Recording)
+  probes = options.section(cfg['probes'], 'probes', compare.Settings)
   share, seed = cfg['test_share'], cfg['run']['seed']
   if not 0 < share < 1:
     raise ValueError(f'test_share must be in (0, 1), got {share}')
@@ -92,7 +74,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
 
 def gather(wanted: recording.Recording) -> None:
   """Records what is missing; opens no model where nothing is."""
-  store.check(wanted.at(), wanted.manifest())
+  manifest_lib.check(wanted.at(), wanted.manifest())
   # Each process answers on a device of its own.
   own = mesh_lib.make(mesh_lib.MeshConfig(), jax.local_devices()[:1])
   if recording.missing(wanted):
@@ -268,7 +250,7 @@ def abstract(cfg: Mapping[str, Any]):
   Raises:
     ValueError: the section `model` does not describe one.
   """
-  wanted = settings(cfg['record'], 'record', recording.Recording)
+  wanted = options.section(cfg['record'], 'record', recording.Recording)
   config = transformer.TransformerConfig(**cfg['model'])
   wanted.sites(config)
 
@@ -286,7 +268,7 @@ def abstract(cfg: Mapping[str, Any]):
 
 def cost(cfg: Mapping[str, Any]) -> list[str]:
   """What `--dry_run` says of a recording: at most, since texts differ."""
-  wanted = settings(cfg['record'], 'record', recording.Recording)
+  wanted = options.section(cfg['record'], 'record', recording.Recording)
   config = transformer.TransformerConfig(**cfg['model'])
   answers = len(wanted.tasks) * wanted.questions
   sites = len(wanted.sites(config))

@@ -12,19 +12,19 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from corpora import assets, grading, progress, tasks
+from engine import manifest as manifest_lib
 from lm import (
-  checkpoint_tokenizer,
   hub,
+  local,
   multiple_choice,
   prefix,
   scoring,
   transformer,
-  weights,
 )
 from probes import activations, store
 
@@ -134,15 +134,7 @@ def missing(recording: Recording) -> list[tuple[str, int]]:
   ]
 
 
-class Model(NamedTuple):
-  """What is recorded: a checkpoint's tokenizer, shape and weights."""
-
-  tokenizer: checkpoint_tokenizer.CheckpointTokenizer
-  config: transformer.TransformerConfig
-  params: Any
-
-
-def open_model(recording: Recording) -> Model:
+def open_model(recording: Recording) -> local.Decoder:
   """Reads the checkpoint.
 
   Raises:
@@ -151,20 +143,12 @@ def open_model(recording: Recording) -> Model:
     ValueError: it is no decoder.
   """
   path = hub.resolve(recording.model, accept_licence=recording.accept_licence)
-  dtype = recording.compute
-  found = weights.load(path, fused=True, dtype=dtype, param_dtype=dtype)
-  if not found.family.causal:
-    raise ValueError(
-      f'record.model={recording.model} must be a decoder, came '
-      f'{found.family.name}'
-    )
-  tokenizer = checkpoint_tokenizer.CheckpointTokenizer.load(path)
-  return Model(tokenizer, found.config, found.params)
+  return local.decoder(path, dtype=recording.compute, what='record.model')
 
 
 def record(
   recording: Recording,
-  model: Model,
+  model: local.Decoder,
   *,
   process: int = 0,
   processes: int = 1,
@@ -192,7 +176,7 @@ def record(
     for name in dict(todo)
   }
   # Only now: what cannot be recorded leaves no folder behind.
-  store.begin(folder, recording.manifest())
+  manifest_lib.begin(folder, recording.manifest())
   with progress.Progress(
     'recording', len(todo) * recording.file, unit='answers', enabled=enabled
   ) as bar:

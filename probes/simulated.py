@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from engine import experiment as experiment_lib
+from engine import options
 from probes import claims as claims_lib
 from probes import compare, report, worlds
-from probes import experiment as recorded
 
 claims = claims_lib.claims
 COLUMNS = claims_lib.columns('truth')
@@ -24,8 +24,8 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   Raises:
     ValueError: a field that does not fit.
   """
-  world = recorded.settings(cfg['world'], 'world', worlds.World)
-  probes = recorded.settings(cfg['probes'], 'probes', compare.Settings)
+  world = options.section(cfg['world'], 'world', worlds.World)
+  probes = options.section(cfg['probes'], 'probes', compare.Settings)
   seed = cfg['run']['seed']
   names = [f'task{t}' for t in range(world.tasks)]
 

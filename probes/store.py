@@ -10,17 +10,14 @@ as uint16. Reading a site reads nothing of the others. No pickle.
 Shapes: N samples, D width.
 """
 
-import json
 import os
 import pathlib
 import uuid
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import ml_dtypes
 import numpy as np
-
-from engine import writer
 
 
 class Answers(NamedTuple):
@@ -44,39 +41,6 @@ class Answers(NamedTuple):
   labels: np.ndarray
   tokens: np.ndarray
   grader: np.ndarray
-
-
-def begin(folder: pathlib.Path, manifest: Mapping[str, Any]) -> None:
-  """Makes the folder, or sees that it was made for the same recording.
-
-  Raises:
-    ValueError: another recording lies there; names the fields that differ.
-  """
-  check(folder, manifest)
-  folder.mkdir(parents=True, exist_ok=True)
-  writer.write_json(folder / 'manifest.json', dict(manifest))
-
-
-def check(folder: pathlib.Path, manifest: Mapping[str, Any]) -> None:
-  """Raises ValueError where another recording lies there."""
-  path = folder / 'manifest.json'
-  if not path.exists():
-    return
-  found = json.loads(path.read_text())
-  wanted = json.loads(json.dumps(dict(manifest)))
-  differ = sorted(
-    key
-    for key in found.keys() | wanted.keys()
-    if found.get(key) != wanted.get(key)
-  )
-  if differ:
-    pairs = '; '.join(
-      f'{k}: {found.get(k)} there, {wanted.get(k)} asked' for k in differ
-    )
-    raise ValueError(
-      f'{folder} holds another recording ({pairs}); set --config.record.folder '
-      'to a new folder, or the same fields'
-    )
 
 
 def shard(folder: pathlib.Path, task: str, number: int) -> pathlib.Path:

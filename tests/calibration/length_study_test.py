@@ -20,13 +20,13 @@ from calibration import (
   log,
   plots,
   record,
-  recording_setup,
   tables,
 )
 from calibration.estimators import probe
 from configs.calibration import length_bias
 from corpora.questions import Question
-from engine import writer
+from engine import manifest as manifest_lib
+from engine import options, writer
 from lm import reply
 from tests.calibration import support
 
@@ -335,8 +335,8 @@ class StudyTest(parameterized.TestCase):
 
   def test_from_a_recording_to_figures(self):
     cfg = self.config()
-    wanted = recording_setup.settings(cfg['record'], 'record', record.Recording)
-    log.begin(wanted.at(), wanted.manifest())
+    wanted = options.section(cfg['record'], 'record', record.Recording)
+    manifest_lib.begin(wanted.at(), wanted.manifest())
     log.write(
       log.shard(wanted.at(), record.cell('arithmetic', 'sentence'), 0),
       records(),

@@ -10,6 +10,7 @@ import numpy as np
 from absl.testing import absltest
 
 from calibration import log
+from engine import manifest as manifest_lib
 from tests.calibration import support
 
 
@@ -128,26 +129,26 @@ MANIFEST = dict(model='m', weights='a1', seed=0, sets=('x', 'y'))
 
 class ManifestTest(Case):
   def test_the_same_recording_goes_on(self):
-    log.begin(self.folder / 'new', MANIFEST)
-    log.begin(self.folder / 'new', MANIFEST)
+    manifest_lib.begin(self.folder / 'new', MANIFEST)
+    manifest_lib.begin(self.folder / 'new', MANIFEST)
     held = json.loads((self.folder / 'new' / 'manifest.json').read_text())
     self.assertEqual(held, MANIFEST | {'sets': ['x', 'y']})
 
   def test_another_is_refused_by_the_fields_that_differ(self):
-    log.begin(self.folder, MANIFEST)
+    manifest_lib.begin(self.folder, MANIFEST)
     for change, what in (
       ({'weights': 'b2'}, r'\(weights: a1 there, b2 asked\)'),
       ({'seed': 1, 'model': 'n'}, 'model: m there, n asked; seed: 0 there, 1'),
       ({'new': 3}, r'\(new: None there, 3 asked\)'),
     ):
-      for door in (log.check, log.begin):
+      for door in (manifest_lib.check, manifest_lib.begin):
         with self.assertRaisesRegex(ValueError, what):
           door(self.folder, MANIFEST | change)
     held = json.loads((self.folder / 'manifest.json').read_text())
     self.assertEqual(held['weights'], 'a1')
 
   def test_nothing_there_is_no_other(self):
-    log.check(self.folder / 'none', MANIFEST)
+    manifest_lib.check(self.folder / 'none', MANIFEST)
     self.assertFalse((self.folder / 'none').exists())
 
 

@@ -20,6 +20,8 @@ from calibration import (
   record,
   recording_setup,
 )
+from engine import manifest as manifest_lib
+from engine import options
 from lm import checkpoint_tokenizer, decode, transformer
 from tests.calibration import support
 
@@ -296,7 +298,7 @@ class RefusalTest(Case):
     self.assertEqual(
       record.missing(more), [('addition_1', 'cot', n) for n in range(3)]
     )
-    log.check(more.at(), more.manifest())
+    manifest_lib.check(more.at(), more.manifest())
 
   def test_without_a_folder_the_name_is_made_of_what_is_asked(self):
     names = {
@@ -339,7 +341,7 @@ class RefusalTest(Case):
 
   def test_a_field_that_is_not_known(self):
     with self.assertRaisesRegex(ValueError, 'record.sample is no field; known'):
-      recording_setup.settings({'sample': 3}, 'record', record.Recording)
+      options.section({'sample': 3}, 'record', record.Recording)
 
 
 if __name__ == '__main__':

@@ -13,11 +13,12 @@ from calibration import (
   log,
   plots,
   record,
-  recording_setup,
   semantic_plots,
   semantic_study,
 )
 from configs.calibration import semantic
+from engine import manifest as manifest_lib
+from engine import options
 from launch import variants
 from tests.calibration import support
 
@@ -44,10 +45,8 @@ class StudyTest(absltest.TestCase):
     return cfg
 
   def record(self, cfg):
-    wanted = recording_setup.settings(
-      cfg.record.to_dict(), 'record', record.Recording
-    )
-    log.begin(wanted.at(), wanted.manifest())
+    wanted = options.section(cfg.record.to_dict(), 'record', record.Recording)
+    manifest_lib.begin(wanted.at(), wanted.manifest())
     for style, records in (
       ('concise', support.calibrated()),
       ('cot', support.too_sure('cot')),

@@ -10,6 +10,8 @@ import numpy as np
 from absl.testing import absltest
 
 from configs.probes import eight_b_pod, smollm2_tasks
+from engine import manifest as manifest_lib
+from engine import options
 from probes import claims as claims_lib
 from probes import experiment, plots, store, worlds
 
@@ -22,7 +24,7 @@ def record(folder, wanted, *, right=None):
 
   At the last answer token all tasks share one truth, before it none.
   """
-  store.begin(folder, wanted.manifest())
+  manifest_lib.begin(folder, wanted.manifest())
   size = dict(tasks=3, train=100, test=20, width=24, rank=2, apart=8.0)
   made = {
     'last_prompt': worlds.World(shared=0.0, specific=4.0, **size),
@@ -69,7 +71,7 @@ class ExperimentTest(absltest.TestCase):
     return cfg
 
   def wanted(self, cfg):
-    return experiment.settings(
+    return options.section(
       cfg['record'], 'record', experiment.recording.Recording
     )
 

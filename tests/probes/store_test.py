@@ -7,6 +7,7 @@ import ml_dtypes
 import numpy as np
 from absl.testing import absltest, parameterized
 
+from engine import manifest as manifest_lib
 from probes import store
 
 
@@ -77,10 +78,10 @@ class StoreTest(parameterized.TestCase):
       store.answers(self.folder, 'sums')
 
   def test_another_recording_is_not_mixed_in(self):
-    store.begin(self.folder, {'model': 'a', 'layers': (1, 2)})
-    store.begin(self.folder, {'model': 'a', 'layers': (1, 2)})
+    manifest_lib.begin(self.folder, {'model': 'a', 'layers': (1, 2)})
+    manifest_lib.begin(self.folder, {'model': 'a', 'layers': (1, 2)})
     with self.assertRaisesRegex(ValueError, r'model: a there.*record\.folder'):
-      store.begin(self.folder, {'model': 'b', 'layers': (1, 2)})
+      manifest_lib.begin(self.folder, {'model': 'b', 'layers': (1, 2)})
 
 
 if __name__ == '__main__':
