@@ -14,16 +14,23 @@ from lm import scoring
 
 # Of a question that is not closed.
 NONE: tuple[tuple[str, ...], np.ndarray] = ((), np.zeros(0, np.float32))
+# Sums of two digits reach 198.
+_NUMBERS = 200
 
 
 def names(question: Question) -> list[str]:
-  """All answers that a closed set has, by all their names; none if open."""
+  """All answers that a closed set has, by all their names; none if open.
+
+  Of sums and the like these are the numbers below `_NUMBERS`, and one whose
+  answer is none of them is open.
+  """
   kind, _, name = question.source.partition('/')
   if kind == 'world_facts':
     rows = world_facts.entries(name)
     return list(dict.fromkeys(one for row in rows for one in row))
-  if kind == 'graded' and question.answers[0].isdecimal():
-    return [str(number) for number in range(200)]
+  if kind == 'graded':
+    numbers = [str(number) for number in range(_NUMBERS)]
+    return numbers if question.answers[0] in numbers else []
   return list(question.choices)
 
 

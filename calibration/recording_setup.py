@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from calibration import prompts, record
+from calibration import record
 from engine import experiment as experiment_lib
 from engine import manifest as manifest_lib
 from engine import mesh as mesh_lib
@@ -78,15 +78,14 @@ def cost(cfg: Mapping[str, Any]) -> list[str]:
   """What `--dry_run` says of a recording: at most, since answers end."""
   wanted = options.section(cfg['record'], 'record', record.Recording)
   config = transformer.TransformerConfig(**cfg['model'])
-  answers = len(wanted.sets) * wanted.questions * wanted.samples
+  answers = wanted.questions * wanted.samples
   tokens = answers * sum(
-    getattr(wanted, f'{style}_tokens')
-    for style in prompts.STYLES
-    if style in wanted.styles
+    getattr(wanted, f'{style}_tokens') for _, style in wanted.cells()
   )
   return [
-    f'samples: {answers:,} a style, of {len(wanted.sets)} sets',
+    f'samples: {answers:,} in each of {len(wanted.cells())} cells',
     f'generated tokens: {tokens:,} at most, '
     f'{2.0 * config.parameters() * tokens:.3g} FLOPs',
-    f'log on disk: {tokens * 6 / 1e9:.3g} GB at most',
+    # An id and a log-probability each; texts beside them compress.
+    f'log on disk: about {tokens * 8 / 1e9:.3g} GB at most',
   ]

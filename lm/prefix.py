@@ -203,7 +203,8 @@ def sample(
     One a prompt, each [1, G, M].
 
   Raises:
-    ValueError: an empty prompt, or other numbers of keys.
+    ValueError: an empty prompt, other numbers of keys, or shapes in which the
+      prompts do not fit.
   """
   if not all(map(len, prompts)) or len(prompts) != len(keys):
     raise ValueError(
@@ -212,7 +213,18 @@ def sample(
     )
   if not prompts:
     return []
-  shared, width, size = shapes or plan(prompts, max_new_tokens)
+  least = plan(prompts, max_new_tokens)
+  shared, width, size = shapes or least
+  longest = max(map(len, prompts)) - shared
+  # The cache goes round: what does not fit would be written over, unseen.
+  if (
+    shared > least.shared
+    or longest > width
+    or size < shared + width + max_new_tokens
+  ):
+    raise ValueError(
+      f'shapes must hold these prompts, at least {least}, got {shapes}'
+    )
   base = read(config, params, prompts[0][:shared], size=size)
   order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
   heat = jnp.full((batch, max_new_tokens), temperature, jnp.float32)

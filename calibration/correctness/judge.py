@@ -24,7 +24,7 @@ class Judged(NamedTuple):
   """Labels and what is missing of them.
 
   Attributes:
-    labels: [N], 1 yes, 0 no, NaN where the judge failed or was not asked.
+    labels: [N], 1 yes, 0 no or an empty answer, NaN where the judge failed.
     failures: why, by the number of the answer.
     unparsed: how many replies could not be read.
     unanswered: how many replies never came.
@@ -38,7 +38,7 @@ class Judged(NamedTuple):
   def figures(self) -> dict[str, int]:
     """The counts, for a summary."""
     return {
-      'asked': len(self.labels),
+      'answers': len(self.labels),
       'unparsed': self.unparsed,
       'unanswered': self.unanswered,
     }

@@ -180,7 +180,7 @@ class JudgeTest(absltest.TestCase):
     # The empty answer is wrong without anybody having been asked.
     np.testing.assert_array_equal(found.labels, [1, np.nan, np.nan, 0])
     self.assertEqual(
-      found.figures(), {'asked': 4, 'unparsed': 1, 'unanswered': 1}
+      found.figures(), {'answers': 4, 'unparsed': 1, 'unanswered': 1}
     )
     self.assertCountEqual(found.failures, [1, 2])
     self.assertIn('timed out', found.failures[2])

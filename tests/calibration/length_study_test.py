@@ -173,7 +173,7 @@ class JudgeTest(absltest.TestCase):
       found = measure(said, study)
     # 143 were asked: 3, 13 .. 143 could not be read, 7 .. 137 never came.
     self.assertEqual(number, 143)
-    self.assertEqual(found['judge/asked'], 144)
+    self.assertEqual(found['judge/answers'], 144)
     self.assertEqual(found['judge/unparsed'], 15)
     self.assertEqual(found['judge/unanswered'], 14)
     self.assertEqual(found['judge/known'], 144 - 29)

@@ -48,10 +48,10 @@ class DryRunTest(absltest.TestCase):
     self.assertAlmostEqual(held, answers * 64 * 4096 * 2 / 1e9, delta=0.01)
 
   def test_models_that_are_asked(self):
-    for config, sets, samples, limits in (
+    for config, sets, styles, samples, limits in (
       # GSM8K, TriviaQA and SimpleQA in three styles; four sets in sentences.
-      ('semantic_pod', 3, 50, 12 + 40 + 400),
-      ('length_bias_pod', 4, 10, 50),
+      ('semantic_pod', 3, 3, 50, 12 + 40 + 400),
+      ('length_bias_pod', 4, 1, 10, 50),
     ):
       with self.subTest(config):
         out = self.report(f'--config=configs/calibration/{config}.py')
@@ -61,9 +61,12 @@ class DryRunTest(absltest.TestCase):
         # Half precision, whole on each device.
         state = float(re.search(r'state: ([\d.]+) GB a device', out)[1])
         self.assertAlmostEqual(state, 2 * size / 1e9, delta=0.01)
-        answers = sets * 1000 * samples
-        self.assertIn(f'samples: {answers:,} a style, of {sets} sets', out)
-        tokens = answers * limits
+        wanted = f'samples: {1000 * samples:,} in each of {sets * styles} cells'
+        self.assertIn(wanted, out)
+        tokens = sets * 1000 * samples * limits
+        disk = float(re.search(r'on disk: about ([\d.]+) GB', out)[1])
+        # An id and a log-probability of four bytes each.
+        self.assertAlmostEqual(disk / (8 * tokens / 1e9), 1, delta=0.01)
         found = re.search(r'tokens: ([\d,]+) at most, (\S+) FLOPs', out)
         self.assertEqual(int(found[1].replace(',', '')), tokens)
         self.assertAlmostEqual(

@@ -1,6 +1,7 @@
 """Prompts that share a beginning are answered as each would be alone."""
 
 import dataclasses
+import functools
 
 import flax.linen as nn
 import jax
@@ -164,6 +165,25 @@ class SampleTest(parameterized.TestCase):
           float(mine.entropies[0, 0, i]), -np.sum(p * np.log(p)), places=4
         )
         self.assertEqual(int(mine.tokens[0, 0, i]), int(np.argmax(p)))
+
+  def test_shapes_of_more_prompts_change_nothing_and_must_hold_these(self):
+    params, prompts = params_of(SMALL), prompts_of(40, count=4)
+    keys = jax.random.split(jax.random.key(4), 4)
+    draw = functools.partial(prefix.sample, SMALL, params, max_new_tokens=5)
+    plan = prefix.plan(prompts, 5)
+    want = draw(prompts, keys)
+    wide = plan._replace(
+      shared=plan.shared - 16, width=plan.width + 24, size=plan.size + 64
+    )
+    for one, other in zip(draw(prompts, keys, shapes=wide), want, strict=True):
+      np.testing.assert_array_equal(one.tokens, other.tokens)
+    for bad in (
+      plan._replace(size=plan.size - 16),
+      plan._replace(width=plan.width - 8),
+      plan._replace(shared=plan.shared + 16),
+    ):
+      with self.assertRaisesRegex(ValueError, 'shapes must hold these'):
+        draw(prompts, keys, shapes=bad)
 
   def test_bad_prompts_are_refused(self):
     keys = jax.random.split(jax.random.key(0), 2)
