@@ -1,10 +1,9 @@
 """What the studies of recorded generations share: config, recording, cost."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from calibration import record
 from engine import experiment as experiment_lib
@@ -37,22 +36,6 @@ def gather(wanted: record.Recording) -> None:
     multihost_utils.sync_global_devices('recorded')
 
 
-def experiment(
-  cfg: Mapping[str, Any], test: Callable
-) -> experiment_lib.Experiment:
-  """One that only evaluates, by `test`."""
-
-  def init(key):
-    del key
-    return experiment_lib.TrainState(
-      step=jnp.int32(cfg['run']['steps']), params={}, opt_state={}
-    )
-
-  return experiment_lib.Experiment(
-    init=init, step=None, train_data=None, final={'test': test}
-  )
-
-
 def abstract(cfg: Mapping[str, Any]):
   """The model that is asked, for `--dry_run`.
 
@@ -62,16 +45,7 @@ def abstract(cfg: Mapping[str, Any]):
   wanted = options.section(cfg['record'], 'record', record.Recording)
   config = transformer.TransformerConfig(**cfg['model'])
 
-  def init(key):
-    model = transformer.Transformer(config)
-    params = model.init(key, jnp.zeros((1, 2), jnp.int32))['params']
-    params = jax.tree.map(lambda p: p.astype(wanted.compute), params)
-    return experiment_lib.TrainState(
-      step=jnp.int32(0), params=params, opt_state={}
-    )
-
-  exp = experiment_lib.Experiment(init=init, step=None, train_data=None)
-  return exp, None
+  return experiment_lib.of_model(config, wanted.compute), None
 
 
 def cost(cfg: Mapping[str, Any]) -> list[str]:

@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Int
 
+from lm import transformer
+
 
 class TrainState(struct.PyTreeNode):
   """All that changes in training; `step` counts the updates made."""
@@ -45,6 +47,28 @@ class Experiment(NamedTuple):
   evals: Mapping[str, Callable] = {}
   final: Mapping[str, Callable] = {}
   load: Callable | None = None
+
+
+def only_evaluates(test: Callable, *, steps: int) -> Experiment:
+  """Nothing is trained or restored: `test` is run once, as if after `steps`."""
+
+  def init(key):
+    del key
+    return TrainState(step=jnp.int32(steps), params={}, opt_state={})
+
+  return Experiment(init=init, step=None, train_data=None, final={'test': test})
+
+
+def of_model(config: transformer.TransformerConfig, dtype: str) -> Experiment:
+  """What `--dry_run` measures where a model is only asked: its parameters."""
+
+  def init(key):
+    model = transformer.Transformer(config)
+    params = model.init(key, jnp.zeros((1, 2), jnp.int32))['params']
+    params = jax.tree.map(lambda p: p.astype(dtype), params)
+    return TrainState(step=jnp.int32(0), params=params, opt_state={})
+
+  return Experiment(init=init, step=None, train_data=None)
 
 
 def step_key(root: Array, step) -> Array:

@@ -61,15 +61,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
     found = report.measure(key, splits.load, sites, names, probes, seed=seed)
     return figures | found
 
-  def init(key):
-    del key
-    return experiment_lib.TrainState(
-      step=jnp.int32(cfg['run']['steps']), params={}, opt_state={}
-    )
-
-  return experiment_lib.Experiment(
-    init=init, step=None, train_data=None, final={'test': test}
-  )
+  return experiment_lib.only_evaluates(test, steps=cfg['run']['steps'])
 
 
 def gather(wanted: recording.Recording) -> None:
@@ -254,16 +246,7 @@ def abstract(cfg: Mapping[str, Any]):
   config = transformer.TransformerConfig(**cfg['model'])
   wanted.sites(config)
 
-  def init(key):
-    model = transformer.Transformer(config)
-    params = model.init(key, jnp.zeros((1, 2), jnp.int32))['params']
-    params = jax.tree.map(lambda p: p.astype(wanted.compute), params)
-    return experiment_lib.TrainState(
-      step=jnp.int32(0), params=params, opt_state={}
-    )
-
-  exp = experiment_lib.Experiment(init=init, step=None, train_data=None)
-  return exp, None
+  return experiment_lib.of_model(config, wanted.compute), None
 
 
 def cost(cfg: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from engine import experiment as experiment_lib
 from engine import options
@@ -36,12 +35,4 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
       key, lambda _: samples, {'world': 'truth'}, names, probes, seed=seed
     )
 
-  def init(key):
-    del key
-    return experiment_lib.TrainState(
-      step=jnp.int32(cfg['run']['steps']), params={}, opt_state={}
-    )
-
-  return experiment_lib.Experiment(
-    init=init, step=None, train_data=None, final={'test': test}
-  )
+  return experiment_lib.only_evaluates(test, steps=cfg['run']['steps'])
