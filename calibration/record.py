@@ -261,16 +261,17 @@ def record(
 def _shapes(recording, tokenizer, asked, cell) -> prefix.Plan:
   """Shapes of a cell; those of a style's are alike but for what is shared."""
   name, style = cell
-  limit = getattr(recording, f'{style}_tokens')
   plans = {
     other: prefix.plan(
-      [prompt_of(recording, tokenizer, q, style)[1] for q in questions], limit
+      [prompt_of(recording, tokenizer, q, style)[1] for q in questions]
     )
     for other, questions in asked.items()
   }
-  width = max(one.width for one in plans.values())
-  most = max(one.shared for one in plans.values()) + width + limit
-  return prefix.Plan(plans[name].shared, width, -(-most // 16) * 16)
+  return prefix.Plan(
+    shared=plans[name].shared,
+    room=max(one.room for one in plans.values()),
+    width=max(one.width for one in plans.values()),
+  )
 
 
 def _ends(tokenizer) -> tuple[int, ...]:

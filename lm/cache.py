@@ -5,8 +5,12 @@ that came later, or was padded at the front, sees only its last `lengths` slots
 and counts its positions from there. So one contiguous write serves rows of any
 length, and a finished row can be replaced by another in mid-decoding.
 
-Shapes: B sequences, T new positions, S slots, K key-value heads, H head width,
-L layers.
+What all rows have read first, such as worked examples, can lie in a cache of
+one row beneath them: it is kept once, and one matmul serves all rows, where a
+copy each would be read from memory at every step.
+
+Shapes: B sequences, T new positions, S slots, P slots of the cache beneath, K
+key-value heads, H head width, L layers.
 """
 
 import functools
@@ -28,15 +32,21 @@ class Cache(struct.PyTreeNode):
   it a row sees; negative where that many tokens to come are padding. Whatever
   else lies in the slots is stale: to forget a tail, lower both. Positions that
   are written together must not pass the last slot; single ones go round.
+
+  `base`: a cache of one row that lies before every row and is never written;
+  none if absent. `cursor` and `lengths` count without it.
   """
 
   keys: Any
   values: Any
   cursor: Int[Array, '']
   lengths: Int[Array, ' B']
+  base: 'Cache | None' = None
 
   @classmethod
-  def create(cls, config, batch: int, size: int, padding=None) -> 'Cache':
+  def create(
+    cls, config, batch: int, size: int, padding=None, base=None
+  ) -> 'Cache':
     """An empty cache in the config's dtype; see `place`.
 
     Args:
@@ -44,7 +54,16 @@ class Cache(struct.PyTreeNode):
       batch: B.
       size: S, the most positions that a row can see.
       padding: [B] tokens at the front of what is read first; none if absent.
+      base: of one row, which all rows have read; none if absent.
+
+    Raises:
+      ValueError: `base` has other than one row, or a base of its own.
     """
+    if base is not None and (len(base.lengths) != 1 or base.base is not None):
+      raise ValueError(
+        'expected a base of one row without a base of its own, came '
+        f'{len(base.lengths)} rows'
+      )
     rows, (width, heads) = (batch, config.kv_heads), (config.head_dim, size)
 
     def empty(shape):
@@ -60,6 +79,7 @@ class Cache(struct.PyTreeNode):
       values=empty((*rows, heads, width)),
       cursor=jnp.int32(0),
       lengths=-padding,
+      base=base,
     )
 
   @property
@@ -67,26 +87,47 @@ class Cache(struct.PyTreeNode):
     """S."""
     return jax.tree.leaves(self.keys)[0].shape[-1]
 
-  def positions(self, count: int) -> Int[Array, 'B T']:
-    """Of the next `count` tokens of each row; 0 for padding."""
-    return jnp.maximum(self.lengths[:, None] + jnp.arange(count), 0)
+  @property
+  def arrays(self) -> tuple[Any, ...]:
+    """(keys, values), or with a base (keys, values, its keys, its values)."""
+    own = self.keys, self.values
+    return own if self.base is None else own + self.base.arrays
 
-  def mask(self, count: int, window=None) -> Bool[Array, 'B T S']:
+  def positions(self, count: int) -> Int[Array, 'B T']:
+    """Of the next `count` tokens of each row; of padding any."""
+    before = 0 if self.base is None else self.base.lengths
+    own_BT = self.lengths[:, None] + jnp.arange(count)
+    return jnp.maximum(own_BT, 0) + before
+
+  def mask(self, count: int, window=None) -> Bool[Array, 'B T PS']:
     """Which slots the next `count` tokens see, themselves included.
 
     Args:
       count: T.
       window: only the last so many, if not None.
+
+    Returns:
+      Of the slots beneath, if there are any, and then of the own ones.
     """
     slots_T1 = self.cursor + jnp.arange(count)[:, None]
     age_TS = (slots_T1 - jnp.arange(self.size)) % self.size
     reach_BT1 = (self.lengths[:, None] + jnp.arange(count))[:, :, None]
     seen_BTS = age_TS <= reach_BT1
-    return seen_BTS if window is None else seen_BTS & (age_TS < window)
+    if window is not None:
+      seen_BTS &= age_TS < window
+    if self.base is None:
+      return seen_BTS
+    last = self.base.cursor - 1
+    age_P = (last - jnp.arange(self.base.size)) % self.base.size
+    seen_P = age_P < self.base.lengths
+    seen_BTP = jnp.broadcast_to(seen_P, (*seen_BTS.shape[:2], self.base.size))
+    if window is not None:
+      seen_BTP &= reach_BT1 + 1 + age_P < window
+    return jnp.concatenate([seen_BTP, seen_BTS], -1)
 
   def advanced(self, keys, values, count: int) -> 'Cache':
     """With what was written, and the cursor behind it."""
-    return Cache(
+    return self.replace(
       keys=keys,
       values=values,
       cursor=(self.cursor + count) % self.size,

@@ -165,7 +165,11 @@ def greedy(
 
 
 class _State(struct.PyTreeNode):
-  """Rows in mid-decoding; `hidden` is what the next token follows from."""
+  """Rows in mid-decoding; `hidden` is what the next token follows from.
+
+  The cache is without what lies beneath it: a state is donated, and that is
+  of other batches too.
+  """
 
   step: Int[Array, '']
   hidden: Float[Array, 'R D']
@@ -204,7 +208,8 @@ def begin(
 
   Args:
     hidden_BD: what the first new token follows from.
-    cache: has read it, with room for M more.
+    cache: has read it, with room for M more. What lies beneath it goes to
+      `finish` too.
     keys_B: one a prompt; sample g of it draws with the key folded with g.
     heat_BM: temperatures.
     num_samples: G rows a prompt.
@@ -219,7 +224,9 @@ def begin(
   return _State(
     step=jnp.int32(0),
     hidden=hidden_BD[index_R],
-    cache=cache.rows(index_R) if num_samples > 1 else cache,
+    cache=(cache.rows(index_R) if num_samples > 1 else cache).replace(
+      base=None
+    ),
     keys=keys_BG.reshape(rows),
     heat=heat_BM[index_R],
     tokens=jnp.full((rows, steps), -1, jnp.int32),
@@ -235,7 +242,7 @@ def begin(
   static_argnames=('top_k', 'top_p', 'stop', 'process'),
   donate_argnums=2,
 )
-def _run(config, params, state, until, *, top_k, top_p, stop, process):
+def _run(config, params, state, until, base, *, top_k, top_p, stop, process):
   """Steps until at most `until` rows are unfinished, or all steps are done."""
   model = transformer.Transformer(config)
   table_VD = transformer.unembedding(params)
@@ -268,8 +275,10 @@ def _run(config, params, state, until, *, top_k, top_p, stop, process):
 
   def body(s):
     s, token_R = choose(s)
-    out = model.apply({'params': params}, token_R[:, None], cache=s.cache)
-    return s.replace(hidden=out.hidden[:, 0], cache=out.cache)
+    cache = s.cache.replace(base=base)
+    out = model.apply({'params': params}, token_R[:, None], cache=cache)
+    cache = out.cache.replace(base=None)
+    return s.replace(hidden=out.hidden[:, 0], cache=cache)
 
   def going(s):
     return (s.step < steps - 1) & (jnp.sum(~s.done) > until)
@@ -291,6 +300,7 @@ def finish(
   stop=(),
   process=None,
   fewest_rows=FEWEST_ROWS,
+  base=None,
 ) -> Samples:
   """Runs to the end; finished rows leave when they are half of a batch.
 
@@ -305,6 +315,7 @@ def finish(
     process: see `sample`.
     fewest_rows: a batch never gets smaller. Each halving is a program to
       compile, and saves nothing where fewer rows cost as much.
+    base: the cache beneath that of all rows; none if absent.
   """
   settings = dict(top_k=top_k, top_p=top_p, stop=stop, process=process)
   rows, steps = state.tokens.shape
@@ -315,7 +326,7 @@ def finish(
   where_R = np.arange(rows)
   while True:
     until = where_R.size // 2 if where_R.size >= 2 * fewest_rows else 0
-    state = _run(config, params, state, jnp.int32(until), **settings)
+    state = _run(config, params, state, jnp.int32(until), base, **settings)
     tokens_RM[where_R] = state.tokens
     logprobs_RM[where_R] = state.logprobs
     if entropy:

@@ -5,8 +5,8 @@ differs from what `jax.grad` derives. XLA materialises the transposes that the
 derived gradient of a kernel asks for, which on CPU costs as much as the
 matmul; written out, no operand is ever transposed in memory.
 
-Shapes: B sequences, T queries, S keys, N heads, K key-value heads, G = N / K,
-H head width.
+Shapes: B sequences, T queries, S keys, P keys of what all sequences share, N
+heads, K key-value heads, G = N / K, H head width.
 """
 
 import functools
@@ -134,9 +134,15 @@ def attend_cached(
   q: Float[Array, 'B T N H'],
   keys: Float[Array, 'B K H S'],
   values: Float[Array, 'B K S H'],
-  mask: Bool[Array, 'B T S'],
+  mask: Bool[Array, 'B T PS'],
+  base_keys: Float[Array, '1 K H P'] | None = None,
+  base_values: Float[Array, '1 K P H'] | None = None,
 ) -> Float[Array, 'B T N H']:
-  """`attend` to a cache, whose layout (lm/cache.py) spares every transpose."""
+  """`attend` to a cache, whose layout (lm/cache.py) spares every transpose.
+
+  Keys that all sequences share come in with one matmul a head, in which the
+  queries of all of them are rows.
+  """
   q = einops.rearrange(q, 'b t (k g) h -> b k (t g) h', k=keys.shape[1])
   q = q * jnp.asarray(q.shape[-1] ** -0.5, q.dtype)
   if mask.shape[1] == 1:
@@ -149,8 +155,17 @@ def attend_cached(
     )
   groups = q.shape[2] // mask.shape[1]
   seen = einops.repeat(mask, 'b t s -> b 1 (t g) s', g=groups)
-  scores = jnp.where(seen, scores, NEVER)
-  weights = jnp.exp(scores - scores.max(-1, keepdims=True))
+  shared = 0 if base_keys is None else base_keys.shape[-1]
+  scores = jnp.where(seen[..., shared:], scores, NEVER)
+  peak = scores.max(-1, keepdims=True)
+  if shared:
+    # Heads in front, so that the scores of a head are one matrix.
+    first = jnp.einsum(
+      'bkqh,khp->kbqp', q, base_keys[0], preferred_element_type=jnp.float32
+    )
+    first = jnp.where(seen[..., :shared].swapaxes(0, 1), first, NEVER)
+    peak = jnp.maximum(peak, first.max(-1, keepdims=True).swapaxes(0, 1))
+  weights = jnp.exp(scores - peak)
   total = weights.sum(-1, keepdims=True)
   mix = jnp.einsum(
     'bkqs,bksh->bkqh',
@@ -158,5 +173,16 @@ def attend_cached(
     values,
     preferred_element_type=jnp.float32,
   )
+  if shared:
+    weights = jnp.exp(first - peak.swapaxes(0, 1))
+    total += weights.sum(-1, keepdims=True).swapaxes(0, 1)
+    # Swapped behind the matmul: on CPU one that swaps in bfloat16 is refused.
+    first = jnp.einsum(
+      'kbqp,kph->kbqh',
+      weights.astype(values.dtype),
+      base_values[0],
+      preferred_element_type=jnp.float32,
+    )
+    mix += first.swapaxes(0, 1)
   mix = (mix / total).astype(values.dtype)
   return einops.rearrange(mix, 'b k (t g) h -> b t (k g) h', g=groups)

@@ -19,7 +19,7 @@ from lm import decode, transformer
 
 Ids = Sequence[int]
 
-# Shared lengths are cut to multiples of it, so that few programs serve all.
+# Lengths are multiples of it, so that few programs serve all.
 _STEP = 16
 
 
@@ -35,26 +35,30 @@ def common(prompts: Sequence[Ids]) -> int:
 
 
 def read(
-  config: transformer.TransformerConfig, params, ids: Ids, *, size: int
-) -> caches.Cache:
-  """A cache of one row and `size` slots that has read `ids`.
+  config: transformer.TransformerConfig, params, ids: Ids, *, size: int = 0
+) -> caches.Cache | None:
+  """A cache of one row that has read `ids`, to lie beneath others.
 
   Args:
     config: of the model.
     params: of the model.
-    ids: may be empty.
-    size: S, room for what follows.
+    ids: may be empty; then there is none.
+    size: P, its slots; those that hold `ids` if they are fewer.
   """
-  empty = caches.Cache.create(config, 1, size)
   if not len(ids):
-    return empty
-  return _read(config, params, jnp.array([ids], jnp.int32), empty)
+    return None
+  return _read(config, max(size, len(ids)), params, jnp.array([ids], jnp.int32))
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _read(config, params, tokens, cache):
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _read(config, size, params, tokens):
   model = transformer.Transformer(config)
+  cache = caches.Cache.create(config, 1, size)
   return model.apply({'params': params}, tokens, cache=cache).cache
+
+
+def _up(length: int, step: int = _STEP) -> int:
+  return -(-length // step) * step
 
 
 def padded(
@@ -66,7 +70,7 @@ def padded(
   """
   lengths = np.ones(batch, np.int32)
   lengths[: len(rows)] = [len(row) for row in rows]
-  width = max(width, -(-int(lengths.max()) // 8) * 8)
+  width = max(width, _up(int(lengths.max()), 8))
   tokens = np.zeros((batch, width), np.int32)
   for i, row in enumerate(rows):
     tokens[i, : len(row)] = row
@@ -101,10 +105,7 @@ def greedy(
     )
   out: list[list[int]] = [[] for _ in prompts]
   shared = common(prompts) if prompts else 0
-  longest = max(map(len, prompts), default=0)
-  size = -(-(longest + 8 + max_new_tokens) // _STEP) * _STEP
-  if prompts:
-    base = read(config, params, prompts[0][:shared], size=size)
+  base = read(config, params, prompts[0][:shared] if prompts else [])
   stops = jnp.array(list(stop) or [-1], jnp.int32)
   order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
   for at in range(0, len(order), batch):
@@ -124,7 +125,9 @@ def _greedy(config, most, params, base, tokens_BT, lengths_B, stops):
   model = transformer.Transformer(config)
   table_VD = transformer.unembedding(params)
   batch = len(tokens_BT)
-  hidden_BD, cache = _read_ends(config, params, base, tokens_BT, lengths_B)
+  hidden_BD, cache = _read_ends(
+    config, most, params, base, tokens_BT, lengths_B
+  )
 
   def going(carry):
     i, _, _, _, done_B = carry
@@ -149,22 +152,20 @@ class Plan(NamedTuple):
 
   Attributes:
     shared: how many first tokens all prompts share.
+    room: P, slots for them.
     width: T, tokens behind them, a multiple of 8.
-    size: S, slots for all of these and the new ones.
   """
 
   shared: int
+  room: int
   width: int
-  size: int
 
 
-def plan(prompts: Sequence[Ids], max_new_tokens: int) -> Plan:
-  """The least that holds these prompts and what is drawn after them."""
+def plan(prompts: Sequence[Ids]) -> Plan:
+  """The least that holds these prompts."""
   shared = common(prompts)
   longest = max(map(len, prompts)) - shared
-  width = -(-longest // 8) * 8
-  size = -(-(shared + width + max_new_tokens) // _STEP) * _STEP
-  return Plan(shared, width, size)
+  return Plan(shared, shared, _up(longest, 8))
 
 
 def sample(
@@ -213,19 +214,15 @@ def sample(
     )
   if not prompts:
     return []
-  least = plan(prompts, max_new_tokens)
-  shared, width, size = shapes or least
+  least = plan(prompts)
+  shared, room, width = shapes or least
   longest = max(map(len, prompts)) - shared
-  # The cache goes round: what does not fit would be written over, unseen.
-  if (
-    shared > least.shared
-    or longest > width
-    or size < shared + width + max_new_tokens
-  ):
+  # A cache goes round: what does not fit would be written over, unseen.
+  if shared > min(least.shared, room) or longest > width:
     raise ValueError(
       f'shapes must hold these prompts, at least {least}, got {shapes}'
     )
-  base = read(config, params, prompts[0][:shared], size=size)
+  base = read(config, params, prompts[0][:shared], size=room)
   order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
   heat = jnp.full((batch, max_new_tokens), temperature, jnp.float32)
   out: list = [None] * len(prompts)
@@ -254,6 +251,7 @@ def sample(
       batch,
       stop=tuple(stop),
       fewest_rows=fewest_rows,
+      base=base,
     )
     for place, row in enumerate(rows):
       out[row] = jax.tree.map(lambda a, i=place: a[i : i + 1], found)
@@ -273,7 +271,9 @@ def _begin_sample(
   heat,
   idle_B,
 ):
-  hidden_BD, cache = _read_ends(config, params, base, tokens_BT, lengths_B)
+  hidden_BD, cache = _read_ends(
+    config, heat.shape[1], params, base, tokens_BT, lengths_B
+  )
   return decode.begin(
     hidden_BD,
     cache,
@@ -285,11 +285,15 @@ def _begin_sample(
   )
 
 
-def _read_ends(config, params, base, tokens_BT, lengths_B):
-  """(hidden of the last token [B, D], cache) of prompts behind `base`."""
+def _read_ends(config, most, params, base, tokens_BT, lengths_B):
+  """(hidden of the last token [B, D], cache) of prompts behind `base`.
+
+  The cache has room for `most` more.
+  """
   model = transformer.Transformer(config)
   batch, length = tokens_BT.shape
-  cache = base.rows(jnp.zeros(batch, jnp.int32))
+  size = _up(length + most)
+  cache = caches.Cache.create(config, batch, size, base=base)
   read = model.apply({'params': params}, tokens_BT, cache=cache)
   hidden_BD = read.hidden[jnp.arange(batch), lengths_B - 1]
   return hidden_BD, _ended(read.cache, length - lengths_B)

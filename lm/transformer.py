@@ -194,8 +194,9 @@ class Block(nn.Module):
     else:
       two_way = isinstance(slot, two_way_cache.Span)
       write = two_way_cache.write if two_way else caches.write
-      cache_kv = write(cache_kv, k, v, slot)
-      mixed = ops.attend_cached(q, *cache_kv, view.mask)
+      keys, values, *base = cache_kv
+      cache_kv = write((keys, values), k, v, slot)
+      mixed = ops.attend_cached(q, *cache_kv, view.mask, *base)
     y = Dense(
       (c.width,),
       ('heads', 'head_dim', 'embed'),
@@ -321,19 +322,18 @@ class Transformer(nn.Module):
       table_BTh = rope.table(positions, c.head_dim, base)
       views.append(View(rope=table_BTh, mask=mask))
     states = [x]
-    empty, start = (() if keep else None), jnp.int32(0)
+    empty, start, arrays = (() if keep else None), jnp.int32(0), ()
     if cache is not None:
       start = cache.span if two_way else cache.cursor
+      arrays = (cache.keys, cache.values) if two_way else cache.arrays
     if c.scan_layers:
-      pair = empty if cache is None else (cache.keys, cache.values)
+      pair = arrays or empty
       x, kv, states = self._scan(x, pair, views, start, bool(capture))
     else:
       block = nn.remat(Block) if c.remat else Block
       kv = []
       for layer in range(c.layers):
-        pair = empty
-        if cache is not None:
-          pair = cache.keys[layer], cache.values[layer]
+        pair = tuple(a[layer] for a in arrays) or empty
         view = views[c.is_local(layer)]
         x, pair = block(c, name=f'layer_{layer}')(x, pair, view, start)
         kv.append(pair)

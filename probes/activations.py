@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lm import cache as caches
 from lm import prefix, transformer
 
 STREAMS = ('resid_pre', 'resid_post', 'attn_out', 'mlp_out')
@@ -122,10 +123,7 @@ def extract(
   shared = prefix.common(prompts)
   texts = [[*p, *a][shared:] for p, a in zip(prompts, answers, strict=True)]
   ends = np.array([len(prompt) - shared for prompt in prompts])
-  base = None
-  if shared:
-    size = shared + -(-max(map(len, texts)) // 8) * 8
-    base = prefix.read(config, params, prompts[0][:shared], size=size)
+  base = prefix.read(config, params, prompts[0][:shared])
   order = np.argsort([len(text) for text in texts], kind='stable')
   # The longest first: what does not fit in memory fails at once.
   for at in range(len(order), 0, -batch):
@@ -155,12 +153,14 @@ def _read(config, wanted, dtype, params, base, tokens_BT, prompt_B, whole_B):
     }
   )
   taps = any('out' in site.stream for site in wanted)
-  rows = jnp.zeros(len(tokens_BT), jnp.int32)
+  cache = None
+  if base is not None:
+    cache = caches.Cache.create(config, *tokens_BT.shape, base=base)
   out = transformer.Transformer(config).apply(
     {'params': params},
     tokens_BT,
     capture=tuple(layers),
-    cache=None if base is None else base.rows(rows),
+    cache=cache,
     mutable=['intermediates'] if taps else False,
   )
   out, rest = out if taps else (out, {})

@@ -1,5 +1,7 @@
 """The ring of slots against a list of what each row has read."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -100,6 +102,80 @@ class CacheTest(parameterized.TestCase):
       self.assertEqual(got.lengths.tolist(), [-2, -1, -2])
       for leaf in jax.tree.leaves((got.keys, got.values)):
         self.assertEqual(leaf.shape[axis], 3)
+
+
+class BaseTest(parameterized.TestCase):
+  """A cache of one row beneath: as if every row had read it itself."""
+
+  @parameterized.product(
+    window=(None, 3, 6, 30), scan_layers=(False, True), spare=(0, 4)
+  )
+  def test_as_without_a_cache(self, window, scan_layers, spare):
+    """Uneven rows, padded at the front, then a token at a time."""
+    config = transformer.TransformerConfig(
+      vocab_size=31,
+      layers=3,
+      width=16,
+      heads=4,
+      kv_heads=2,
+      mlp_width=24,
+      window=window,
+      local_rope_base=100.0 if window else None,
+      global_every=3,
+      scan_layers=scan_layers and window is None,
+    )
+    model = transformer.Transformer(config)
+    rng = np.random.default_rng(0)
+    first, *rest = (rng.integers(0, 31, n).tolist() for n in (10, 7, 4))
+    params = model.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))
+    read = jax.jit(model.apply)
+    empty = caches.Cache.create(config, 1, 10 + spare)
+    base = read(params, jnp.array([first]), cache=empty).cache
+
+    padding = jnp.array([0, 3])
+    cache = caches.Cache.create(config, 2, 9, padding, base)
+    tokens_BT = jnp.array([rest[0][:5], [0, 0, 0, *rest[1][:2]]])
+    out = read(params, tokens_BT, cache=cache)
+    hidden = [out.hidden]
+    for step in range(2):
+      token_B1 = jnp.array([[rest[0][5 + step]], [rest[1][2 + step]]])
+      out = read(params, token_B1, cache=out.cache)
+      hidden.append(out.hidden)
+    hidden_BTD = np.concatenate(hidden, 1)
+    for row, own in enumerate(rest):
+      want = read(params, jnp.array([first + own])).hidden[0, len(first) :]
+      got = hidden_BTD[row, int(padding[row]) :]
+      np.testing.assert_allclose(got, want, atol=2e-5)
+    self.assertEqual(out.cache.lengths.tolist(), [7, 4])
+
+  def test_in_half_precision_it_is_as_near_as_its_own(self):
+    config = transformer.TransformerConfig(
+      vocab_size=31, layers=2, width=32, heads=2, mlp_width=48, dtype='bfloat16'
+    )
+    model = transformer.Transformer(config)
+    read = jax.jit(model.apply)
+    first, own = jnp.arange(20)[None] % 31, jnp.array([[7, 3, 30, 2]])
+    params = model.init(jax.random.key(1), own)
+    base = caches.Cache.create(config, 1, 20)
+    base = read(params, first, cache=base).cache
+    cache = caches.Cache.create(config, 1, 4, base=base)
+    got = read(params, own, cache=cache).hidden
+    self.assertEqual(got.dtype, jnp.bfloat16)
+    both = jnp.concatenate([first, own], 1)
+    want = read(params, both).hidden[:, 20:]
+    exact = dataclasses.replace(config, dtype='float32')
+    exact = transformer.Transformer(exact).apply(params, both).hidden[:, 20:]
+    error = np.abs(np.float32(got) - np.float32(exact)).max()
+    self.assertLess(error, 2 * np.abs(np.float32(want) - exact).max())
+
+  def test_other_than_one_row_is_refused(self):
+    two = caches.Cache.create(CONFIG, 2, SIZE)
+    with self.assertRaisesRegex(ValueError, 'one row .* came 2 rows'):
+      caches.Cache.create(CONFIG, 3, SIZE, base=two)
+    one = caches.Cache.create(CONFIG, 1, SIZE)
+    above = caches.Cache.create(CONFIG, 1, SIZE, base=one)
+    with self.assertRaisesRegex(ValueError, 'without a base of its own'):
+      caches.Cache.create(CONFIG, 3, SIZE, base=above)
 
 
 if __name__ == '__main__':

@@ -170,15 +170,15 @@ class SampleTest(parameterized.TestCase):
     params, prompts = params_of(SMALL), prompts_of(40, count=4)
     keys = jax.random.split(jax.random.key(4), 4)
     draw = functools.partial(prefix.sample, SMALL, params, max_new_tokens=5)
-    plan = prefix.plan(prompts, 5)
+    plan = prefix.plan(prompts)
     want = draw(prompts, keys)
     wide = plan._replace(
-      shared=plan.shared - 16, width=plan.width + 24, size=plan.size + 64
+      shared=plan.shared - 16, room=plan.room + 64, width=plan.width + 24
     )
     for one, other in zip(draw(prompts, keys, shapes=wide), want, strict=True):
       np.testing.assert_array_equal(one.tokens, other.tokens)
     for bad in (
-      plan._replace(size=plan.size - 16),
+      plan._replace(room=plan.room - 16),
       plan._replace(width=plan.width - 8),
       plan._replace(shared=plan.shared + 16),
     ):
