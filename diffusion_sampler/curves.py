@@ -64,7 +64,9 @@ class _Task(NamedTuple):
 
 
 def _task(data: Mapping) -> _Task:
-  """A puzzle, or questions in words."""
+  """A puzzle, questions in words, or gaps in a text."""
+  if 'gap' in data:
+    return _Task(data['corpus'], data['gap'] + data['after'], None)
   if 'puzzle' not in data:
     return _Task(data['questions'], data['answer'], data['eos_id'])
   puzzle = puzzles.parse(data['puzzle'])

@@ -126,22 +126,17 @@ def _sampler(model, layout, temperature):
   return mesh_lib.replicated_jit(run)
 
 
-def answers(
-  run: Callable[..., decode.Decoded],
-  params: Any,
-  rule: rules.Rule,
+def in_batches(
+  run: Callable[[Mapping[str, jax.Array], int], Any],
   arrays: Mapping[str, np.ndarray],
-  key: jax.Array,
   size: int,
-) -> dict[str, np.ndarray]:
-  """'answer', 'order' [R, L]; 'nfe', 'failed' [R]; on the mesh of the run.
+) -> list[Any]:
+  """What `run` gives of every batch and its number, on the mesh of the run.
 
   Args:
-    run: (params, rule, batch, key) -> Decoded, compiled.
-    params: of the denoiser, on the mesh.
-    rule: a sampler.
-    arrays: [R, ...] by name, what `run` takes of a batch.
-    key: a batch's is folded in.
+    run: (batch, number) -> arrays; the rows that fill up the last batch are
+      in them.
+    arrays: [R, ...] by name.
     size: rows a batch.
 
   Raises:
@@ -163,12 +158,36 @@ def answers(
     process_index=jax.process_index(),
     process_count=jax.process_count(),
   )
+  return [
+    jax.device_get(run(mesh_lib.device_batch(batch), i))
+    for i, batch in enumerate(batches)
+  ]
+
+
+def answers(
+  run: Callable[..., decode.Decoded],
+  params: Any,
+  rule: rules.Rule,
+  arrays: Mapping[str, np.ndarray],
+  key: jax.Array,
+  size: int,
+) -> dict[str, np.ndarray]:
+  """'answer', 'order' [R, L]; 'nfe', 'failed' [R].
+
+  Args:
+    run: (params, rule, batch, key) -> Decoded, compiled.
+    params: of the denoiser, on the mesh.
+    rule: a sampler.
+    arrays: [R, ...] by name, what `run` takes of a batch.
+    key: a batch's is folded in.
+    size: rows a batch, see `in_batches`.
+  """
   rule = mesh_lib.replicated(rule)
-  parts = []
-  for i, batch in enumerate(batches):
-    batch = mesh_lib.device_batch(batch)
-    out = run(params, rule, batch, jax.random.fold_in(key, i))
-    parts.append(jax.device_get(out))
+  parts = in_batches(
+    lambda batch, i: run(params, rule, batch, jax.random.fold_in(key, i)),
+    arrays,
+    size,
+  )
   total = len(next(iter(arrays.values())))
   return {
     name: np.concatenate([getattr(part, name) for part in parts])[:total]
@@ -192,10 +211,13 @@ def scalars(
   """The figures of one sampler.
 
   'rightwards' is the mean correlation of position and time of writing: 1 where
-  answers are written from left to right, negative from right to left.
+  answers are written from left to right, negative from right to left. 'nll',
+  where it was measured, is that of what was written.
   """
   right, nfe = found['correct'], found['nfe']
   out = {'accuracy': right.mean(), 'nfe': nfe.mean()}
+  if 'nll' in found:
+    out['nll'] = found['nll'].mean()
   if hard:
     out['hard'] = right[level >= hard].mean()
   towards = _towards_right(found['order'])

@@ -24,13 +24,14 @@ from diffusion_sampler import (
   evaluate,
   policy_rule,
   rules,
+  setup,
   text,
   train_policy,
 )
 from diffusion_sampler import denoiser as denoiser_lib
+from engine import checkpoint, optim
 from engine import experiment as experiment_lib
 from engine import mesh as mesh_lib
-from engine import optim
 from lm import extend, families, hub, transformer, weights
 
 claims = claims_lib.claims
@@ -38,6 +39,8 @@ COLUMNS = claims_lib.COLUMNS
 
 # Instead of a checkpoint: a denoiser that is drawn and knows nothing.
 RANDOM = 'random'
+# Whose runs are denoisers of text.
+ADAPTED = 'diffusion_sampler.adapt_denoiser'
 
 
 class Settings(NamedTuple):
@@ -48,10 +51,11 @@ class Settings(NamedTuple):
     data: questions and the space for answers.
     model: the denoiser's shape.
     sampling: what is measured at the end.
-    denoiser: a checkpoint, as lm.hub takes it, or 'random'.
+    denoiser: a checkpoint, as lm.hub takes it, the workdir of a run of
+      `adapt_denoiser`, or 'random'.
     param_dtype: of the denoiser's parameters in memory; `model.dtype` is what
       it computes in.
-    shifted: whether position i predicts token i + 1 (Dream).
+    shifted: whether position i predicts token i + 1 (Dream, adapted ones).
     block: of rollouts; 0: the whole answer.
   """
 
@@ -147,6 +151,34 @@ def _check_checkpoint(s: Settings, family: families.Family, found) -> None:
     )
 
 
+def _adapted(s: Settings, shardings: Any) -> Any:
+  """The denoiser of a run of `adapt_denoiser`, whose targets are shifted."""
+  run = setup.finished(s.denoiser, 'denoiser')
+  found = run.config['experiment']
+  if found != ADAPTED:
+    raise ValueError(
+      f'denoiser={s.denoiser} must be a run of {ADAPTED}, got one of {found}; '
+      'change --config.denoiser'
+    )
+  if not s.shifted:
+    raise ValueError(
+      f'shifted must be True for a run of {ADAPTED}, got False; change '
+      '--config.shifted'
+    )
+  for name, theirs in run.config['model'].items():
+    ours = getattr(s.model, name)
+    if name not in ('dtype', 'remat') and ours != theirs:
+      raise ValueError(
+        f'model.{name} must be {theirs}, as in the run {s.denoiser}, got '
+        f'{ours}; change --config.model.{name}'
+      )
+  return jax.tree.map(
+    lambda x, there: jax.device_put(x.astype(s.param_dtype), there),
+    run.params,
+    shardings,
+  )
+
+
 def load(s: Settings, params: Any, shardings: Any) -> Any:
   """`params` with the checkpoint's denoiser, tensor by tensor onto the mesh.
 
@@ -154,6 +186,8 @@ def load(s: Settings, params: Any, shardings: Any) -> Any:
     ValueError: another shape or another kind of model.
     FileNotFoundError: no such checkpoint.
   """
+  if checkpoint.exists(s.denoiser):
+    return params | {'denoiser': _adapted(s, shardings['denoiser'])}
   path = hub.resolve(s.denoiser)
   _check_checkpoint(s, *weights.open_source(path).config())
   frozen = weights.load(

@@ -21,12 +21,14 @@ class Mask(struct.PyTreeNode):
 
   `window`: a query sees keys less than that many positions before it (None:
   all); where not causal, as many after it. An array, so that scanned layers
-  can choose.
+  can choose. `opened`: where causal, the later keys that a query sees all the
+  same (None: none of them).
   """
 
   causal: bool = struct.field(pytree_node=False, default=True)
   segments: Int[Array, 'B T'] | None = None
   window: Int[Array, ''] | int | None = None
+  opened: Bool[Array, 'T T'] | None = None
 
   def block(self, batch, queries: slice, keys: slice) -> Bool[Array, 'B T S']:
     """The mask of a range of queries against a range of keys."""
@@ -36,7 +38,10 @@ class Mask(struct.PyTreeNode):
       keys.start, keys.stop
     )
     if self.causal:
-      allowed &= ahead >= 0
+      before = ahead >= 0
+      if self.opened is not None:
+        before |= self.opened[queries, keys]
+      allowed &= before
     if self.window is not None:
       allowed &= jnp.abs(ahead) < self.window
     if self.segments is not None:
@@ -60,7 +65,8 @@ def blockwise(attend, q, k, v, mask: Mask):
   out = []
   for begin in range(0, length, QUERY_BLOCK):
     queries = slice(begin, min(begin + QUERY_BLOCK, length))
-    keys = slice(0, queries.stop if mask.causal else length)
+    skips = mask.causal and mask.opened is None
+    keys = slice(0, queries.stop if skips else length)
     allowed = mask.block(batch, queries, keys)
     out.append(attend(q[:, queries], k[:, keys], v[:, keys], allowed))
   return jnp.concatenate(out, axis=1) if len(out) > 1 else out[0]

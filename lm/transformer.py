@@ -19,7 +19,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from lm import cache as caches
 from lm import layers, masks, ops, rope, two_way_cache
@@ -255,6 +255,7 @@ class Transformer(nn.Module):
     segments: Int[Array, 'B T'] | None = None,
     *,
     causal: bool = True,
+    opened: Bool[Array, 'T T'] | None = None,
     capture: tuple[int, ...] = (),
     cache: caches.Cache | two_way_cache.TwoWayCache | None = None,
     keep: bool = False,
@@ -266,6 +267,7 @@ class Transformer(nn.Module):
       positions: for RoPE; counted from 0 (or by the cache) if absent.
       segments: packed documents attend only within equal numbers.
       causal: whether a position sees only itself and earlier ones.
+      opened: of a causal pass, which later ones a position sees all the same.
       capture: layers whose output to return; 0 is the embedding, l the output
         of the l-th layer (before the last norm).
       cache: keys and values of earlier positions; the new ones are written
@@ -276,7 +278,7 @@ class Transformer(nn.Module):
 
     Raises:
       ValueError: a layer outside [0, layers] is captured, or a cache is given
-        with segments or the other causality.
+        with segments or the other causality, or `opened` has no meaning.
     """
     c = self.config
     batch, length = tokens.shape
@@ -289,6 +291,8 @@ class Transformer(nn.Module):
         'a cache serves causal, unpacked sequences only, a two-way cache those '
         'that are not causal, with its own segments'
       )
+    if opened is not None and (cache is not None or not causal):
+      raise ValueError('opened: of a causal pass without a cache')
     if keep and (causal or cache is not None):
       raise ValueError('keep: of a pass that is not causal and has no cache')
     if positions is None and cache is not None:
@@ -316,7 +320,7 @@ class Transformer(nn.Module):
     views = []
     for base, window in c.reaches():
       if cache is None:
-        mask = masks.Mask(causal=causal, segments=segments, window=window)
+        mask = masks.Mask(causal, segments, window, opened)
       else:
         mask = cache.mask(length, window)
       table_BTh = rope.table(positions, c.head_dim, base)

@@ -19,6 +19,7 @@ from absl.testing import absltest, parameterized
 from configs.diffusion_sampler import llada_8b_gsm8k_pod
 from diffusion_sampler import rules, text, train_text_policy
 from engine import checkpoint, optim
+from engine import experiment as experiment_lib
 from engine import mesh as mesh_lib
 from launch import setup
 from lm import families, transformer
@@ -226,6 +227,54 @@ class CheckpointTest(parameterized.TestCase):
   )
   def test_another_checkpoint_is_refused(self, kind, changes, message):
     llada(self.folder / 'base', kind)
+    s = train_text_policy.settings(self.config(**changes))
+    with self.assertRaisesRegex(ValueError, message):
+      train_text_policy.load(s, {}, {'denoiser': {}})
+
+  def adapted(self, experiment=train_text_policy.ADAPTED) -> dict:
+    """A run as `adapt_denoiser` leaves one; its parameters."""
+    workdir = self.folder / 'base'
+    workdir.mkdir()
+    model = self.config()['model']
+    model.pop('dtype')
+    (workdir / 'config.json').write_text(
+      json.dumps({'experiment': experiment, 'model': model})
+    )
+    params = transformer.Transformer(
+      transformer.TransformerConfig(**model)
+    ).init(jax.random.key(7), jnp.zeros((1, 2), jnp.int32))['params']
+    params = mesh_lib.unbox(params)
+    state = experiment_lib.TrainState(
+      step=jnp.int32(1), params=params, opt_state={}
+    )
+    with checkpoint.Checkpoints(workdir) as saved:
+      saved.save(1, state, {}, wait=True)
+    return params
+
+  def test_a_run_that_adapted_a_causal_model_is_a_denoiser(self):
+    params = self.adapted()
+    s = train_text_policy.settings(self.config(shifted=True))
+    here = jax.sharding.SingleDeviceSharding(jax.devices()[1])
+    there = jax.tree.map(lambda _: here, params)
+    got = train_text_policy.load(s, {'policy': 1}, {'denoiser': there})
+    self.assertEqual(got['policy'], 1)
+    for ours, theirs in zip(
+      jax.tree.leaves(got['denoiser']), jax.tree.leaves(params), strict=True
+    ):
+      np.testing.assert_array_equal(ours, theirs.astype(jnp.bfloat16))
+      self.assertEqual(ours.sharding, here)
+
+  @parameterized.parameters(
+    (dict(shifted=True), 'x.y', 'must be a run of .* got one of x.y'),
+    ({}, train_text_policy.ADAPTED, 'shifted must be True for a run'),
+    (
+      dict(shifted=True, model__layers=3),
+      train_text_policy.ADAPTED,
+      r'model\.layers must be 2, as in the run',
+    ),
+  )
+  def test_another_run_is_refused(self, changes, experiment, message):
+    self.adapted(experiment)
     s = train_text_policy.settings(self.config(**changes))
     with self.assertRaisesRegex(ValueError, message):
       train_text_policy.load(s, {}, {'denoiser': {}})

@@ -271,13 +271,15 @@ class OpsTest(parameterized.TestCase):
     grad = jax.grad(lambda q: ops.attend(q, q, q, mask).sum())(q)
     self.assertTrue(jnp.isfinite(grad).all())
 
-  @parameterized.parameters(False, True)
-  def test_blocks_of_queries_change_nothing(self, causal):
+  @parameterized.parameters((False, False), (True, False), (True, True))
+  def test_blocks_of_queries_change_nothing(self, causal, opens):
     size = masks.QUERY_BLOCK + 7
     keys = jax.random.split(jax.random.key(2), 3)
     q, k, v = (jax.random.normal(key, (1, size, 2, 4)) for key in keys)
     segments = jnp.where(jnp.arange(size) < 100, 1, 2)[None]
-    mask = masks.Mask(causal=causal, segments=segments)
+    opened = jnp.arange(size)[:, None] % 3 == 1  # for these queries
+    opened = jnp.broadcast_to(opened, (size, size)) if opens else None
+    mask = masks.Mask(causal=causal, segments=segments, opened=opened)
     whole = mask.block(1, slice(0, size), slice(0, size))
     np.testing.assert_allclose(
       masks.blockwise(ops.attend, q, k, v, mask),
@@ -288,6 +290,8 @@ class OpsTest(parameterized.TestCase):
     self.assertEqual(allowed[99, 50], True)
     self.assertEqual(allowed[100, 99], False)
     self.assertEqual(allowed[101, 102], not causal)
+    self.assertEqual(allowed[103, 134], opens or not causal)
+    self.assertEqual(allowed[1, 101], False)  # another document
 
 
 if __name__ == '__main__':
