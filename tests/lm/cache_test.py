@@ -107,8 +107,8 @@ class CacheTest(parameterized.TestCase):
 class BaseTest(parameterized.TestCase):
   """A cache of one row beneath: as if every row had read it itself."""
 
-  @parameterized.product(
-    window=(None, 3, 6, 30), scan_layers=(False, True), spare=(0, 4)
+  @parameterized.parameters(
+    (None, False, 4), (None, True, 0), (3, False, 0), (6, False, 4)
   )
   def test_as_without_a_cache(self, window, scan_layers, spare):
     """Uneven rows, padded at the front, then a token at a time."""
@@ -122,7 +122,7 @@ class BaseTest(parameterized.TestCase):
       window=window,
       local_rope_base=100.0 if window else None,
       global_every=3,
-      scan_layers=scan_layers and window is None,
+      scan_layers=scan_layers,
     )
     model = transformer.Transformer(config)
     rng = np.random.default_rng(0)
@@ -164,7 +164,8 @@ class BaseTest(parameterized.TestCase):
     both = jnp.concatenate([first, own], 1)
     want = read(params, both).hidden[:, 20:]
     exact = dataclasses.replace(config, dtype='float32')
-    exact = transformer.Transformer(exact).apply(params, both).hidden[:, 20:]
+    exact = jax.jit(transformer.Transformer(exact).apply)(params, both)
+    exact = exact.hidden[:, 20:]
     error = np.abs(np.float32(got) - np.float32(exact)).max()
     self.assertLess(error, 2 * np.abs(np.float32(want) - exact).max())
 
