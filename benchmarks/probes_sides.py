@@ -17,7 +17,7 @@ LAMBDAS = 50
 # A single fit is at this share of lambda_max.
 SINGLE = 0.1
 # From loose to tight; each side takes the loosest that reaches GAP.
-TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
+TOLERANCES = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6, 1e-7, 1e-8)
 GAP = 1e-6
 
 

@@ -5,8 +5,9 @@ features that are in the support or nearest to it, makes the Gram matrix of
 the loss' second order there (a product of matrices, K grows in powers of two),
 solves the quadratic lasso on it exactly by pivoting on signs, and searches
 along the line to that point for one where F is lower. Every feature's
-gradient is then checked, so that nothing is screened away for good. Warm
-starts along the path leave two or three steps a lambda.
+gradient is then checked, so that nothing is screened away for good. A fit
+begins on the line through the two before it, which leaves one or two steps a
+lambda.
 
 Everything is batched over problems P, each of which goes on until it is done.
 On a CPU P = 1 keeps one problem's features in its cache for the whole path;
@@ -28,6 +29,8 @@ from probes import objective
 # Pivots of the quadratic lasso in one step, and halvings in its line search.
 _PIVOTS = 12
 _HALVINGS = 12
+# Features that may come into an empty support at once.
+_FIRST = 64
 # Proximal gradient steps where pivoting cycles.
 _GRADIENTS = 300
 
@@ -58,12 +61,17 @@ class _State(NamedTuple):
 
 
 def buckets(features: int) -> tuple[int, ...]:
-  """Sizes of working sets: powers of two from 32, the last holds all."""
+  """Sizes of working sets, a quarter or half apart; the last holds all.
+
+  A step costs the square of its size and more, each size a program to compile.
+  """
   sizes = []
   size = 32
   while size < features:
     sizes.append(size)
-    size *= 2
+    # The next of 32, 48, 64, 96, 128, ..., and of sixty-fours from 256 on.
+    power = 1 << (size.bit_length() - 1)
+    size += min(power // 2, 64)
   return (*sizes, features)
 
 
@@ -94,9 +102,11 @@ def path(
   start = _State(w, b, z, g, g_b, zero, zero > 0)
   sizes = buckets(problem.x.shape[-1])
   branches = [jax.vmap(functools.partial(_step, size=size)) for size in sizes]
+  # By feature, once: rows are quicker to pick than columns.
+  by_feature = jax.lax.optimization_barrier(jnp.swapaxes(problem.x, 1, 2))
 
-  def fit(state, weights):
-    lam_P, mu_P = weights
+  def fit(carry, given):
+    (last, before), (lam_P, mu_P, stride_P) = carry, given
     small = tolerance * jnp.maximum(scale, jnp.finfo(w.dtype).tiny)
 
     def worst(s):
@@ -108,11 +118,14 @@ def path(
       return (worst(s) <= small) | (s.steps >= most_steps)
 
     def body(s):
-      wanted = (s.w != 0) | (jnp.abs(s.g) > lam_P[:, None])
-      most = jnp.max(jnp.sum(jnp.where(s.done[:, None], False, wanted), -1))
-      # Room for a quarter more than is wanted now.
-      index = jnp.searchsorted(jnp.array(sizes[:-1]), most + most // 4)
-      new = jax.lax.switch(index, branches, problem, s, lam_P, mu_P)
+      inside = jnp.sum(s.w != 0, -1)
+      wanted = jnp.sum((s.w != 0) | (jnp.abs(s.g) > lam_P[:, None]), -1)
+      # Room for an eighth more than is wanted now. Far from the solution too
+      # many are: no more at once than are inside.
+      room = jnp.minimum(wanted + wanted // 8, jnp.maximum(2 * inside, _FIRST))
+      most = jnp.max(jnp.where(s.done, 0, room))
+      index = jnp.searchsorted(jnp.array(sizes[:-1]), most)
+      new = jax.lax.switch(index, branches, problem, by_feature, s, lam_P, mu_P)
       new = jax.tree.map(
         lambda a, b: jnp.where(s.done.reshape(-1, *[1] * (a.ndim - 1)), b, a),
         new,
@@ -122,12 +135,14 @@ def path(
       stuck = new.done & (worst(new) > 0.5 * worst(s))
       return new._replace(done=s.done | stuck | finished(new))
 
+    state = jax.vmap(_ahead)(problem, last, before, lam_P, mu_P, stride_P)
     state = state._replace(steps=jnp.zeros_like(state.steps))
     state = state._replace(done=finished(state))
     state = jax.lax.while_loop(lambda s: ~jnp.all(s.done), body, state)
-    return state, (state.w, state.b, state.steps)
+    return (state, (last.w, last.b)), (state.w, state.b, state.steps)
 
-  _, (w_LPD, b_LP, steps_LP) = jax.lax.scan(fit, start, (lambdas.T, mus.T))
+  given = lambdas.T, mus.T, _strides(lambdas).T
+  _, (w_LPD, b_LP, steps_LP) = jax.lax.scan(fit, (start, (w, b)), given)
   w_PLD, b_PL = jnp.swapaxes(w_LPD, 0, 1), b_LP.T
 
   found = jax.vmap(objective.certificate)(problem, w_PLD, b_PL, lambdas, mus)
@@ -140,17 +155,50 @@ def _gradient(problem, z):
   return r @ problem.x, jnp.sum(r)
 
 
-def _step(problem, s, lam, mu, *, size):
+def _strides(lambda_PL):
+  """How far each lambda is from the last, in steps of the one before, in logs.
+
+  0 for the first two, which have no such step.
+  """
+  apart_PL = -jnp.diff(jnp.log(lambda_PL), axis=1)
+  last_PL = jnp.where(apart_PL[:, :-1] > 0, apart_PL[:, :-1], jnp.inf)
+  found = jnp.pad(apart_PL[:, 1:] / last_PL, ((0, 0), (2, 0)))
+  return jnp.clip(found[:, : lambda_PL.shape[1]], 0.0, 2.0)
+
+
+def _ahead(problem, last, before, lam, mu, stride):
+  """Where to begin: on the line through the last two fits, if F is lower there.
+
+  Along the path w is smooth in log lambda but where features come and go.
+  """
+  w_before, b_before = before
+  moved = jnp.where((last.w != 0) & (w_before != 0), last.w - w_before, 0.0)
+  w = last.w + stride * moved
+  w = jnp.where(w * last.w > 0, w, last.w)
+  b = last.b + stride * (last.b - b_before)
+  z = problem.x @ w + b
+
+  def at(w, z):
+    loss = jnp.sum(problem.m * objective.losses(z, problem.y))
+    return loss + objective.penalty(w, lam, mu)
+
+  better = at(w, z) < at(last.w, last.z)
+  g, g_b = _gradient(problem, z)
+  there = last._replace(w=w, b=b, z=z, g=g, g_b=g_b)
+  return jax.tree.map(lambda a, b: jnp.where(better, a, b), there, last)
+
+
+def _step(problem, x_DN, s, lam, mu, *, size):
   """One Newton step of one problem on its `size` likeliest features."""
-  x, _, m = problem
+  m, tiny = problem.m, jnp.finfo(problem.x.dtype).tiny
   score = jnp.where(s.w != 0, jnp.inf, jnp.abs(s.g))
   _, at = jax.lax.top_k(score, size)
-  x_KN = x.T[at]
+  x_KN = x_DN[at]
   w_K = s.w[at]
   g_K = s.g[at] + mu * w_K
   p = jax.nn.sigmoid(s.z)
   curve = m * p * (1 - p)
-  curve_b = jnp.maximum(jnp.sum(curve), jnp.finfo(x.dtype).tiny)
+  curve_b = jnp.maximum(jnp.sum(curve), tiny)
   h_KK = (x_KN * curve) @ x_KN.T
   h_b = x_KN @ curve
   # The intercept, which is free, is solved for and put in.
