@@ -68,6 +68,7 @@ def write(
   command: str,
   seconds: float,
   seeds: Sequence[int],
+  config: str = '',
 ) -> None:
   """Writes a results file, whole or not at all.
 
@@ -77,6 +78,7 @@ def write(
     command: what makes this file.
     seconds: what that took.
     seeds: of the runs behind it.
+    config: a hash of what was run; left out where empty.
   """
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,6 +91,7 @@ def write(
       'date': datetime.date.today().isoformat(),
       'seconds': round(seconds, 1),
       'seeds': list(seeds),
+      **({'config': config} if config else {}),
       'results': dict(results),
     },
   )

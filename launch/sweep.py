@@ -3,7 +3,8 @@ r"""Runs the variants of a config over seeds, and writes what came out.
 python -m launch.sweep --config=configs/lacy/wiki.py \
   --out=docs/results/lacy_wiki.json
 
-See launch/variants.py for how a config names them.
+See launch/variants.py for how a config names them, and launch/elsewhere.py for
+seeds that ran on other machines.
 """
 
 import importlib
@@ -14,13 +15,14 @@ import sys
 from absl import flags
 
 from engine import results
-from launch import cli, setup, variants
+from launch import cli, elsewhere, setup, variants
 
 _CONFIG = cli.define_config()
 _WORKDIR = flags.DEFINE_string(
   'workdir', '', 'where the runs are written; runs/<area>_<config> if empty'
 )
 _OUT = flags.DEFINE_string('out', '', 'results file; none if empty')
+_JOIN = flags.DEFINE_list('join', [], 'results files of seeds run elsewhere')
 
 
 def main() -> None:
@@ -30,7 +32,13 @@ def main() -> None:
   source = flags.FLAGS['config'].config_filename
   workdir = pathlib.Path(_WORKDIR.value or variants.default_workdir(source))
   setup.compile_cache()
-  summaries = variants.sweep(config, workdir)
+  others = elsewhere.read(_JOIN.value, config)
+  if not (others or config.sweep.seeds):
+    raise ValueError(
+      'there must be a seed; give --config.sweep.seeds or --join'
+    )
+  here = variants.sweep(config, workdir) if config.sweep.seeds else {}
+  summaries, seeds = elsewhere.join(here, config.sweep.seeds, others)
   module = importlib.import_module(config.experiment)
   claims = module.claims(summaries)
   print(variants.table(module.COLUMNS, summaries))
@@ -41,10 +49,11 @@ def main() -> None:
     results.write(
       _OUT.value,
       variants.flatten(summaries)
-      | {f'margin/{k}': v for k, v in claims.items()},
+      | {f'{elsewhere.CLAIMS}{k}': v for k, v in claims.items()},
       command=' '.join(['python -m launch.sweep', *sys.argv[1:]]),
       seconds=sum(run['seconds_total'] for run in every),
-      seeds=list(config.sweep.seeds),
+      seeds=seeds,
+      config=elsewhere.digest(config),
     )
   print(json.dumps({'workdir': str(workdir)}))
 
