@@ -317,8 +317,9 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   )
 
   def nll_bound(params, key):
+    batch = some()
     draws = [
-      bound(params, some(), jax.random.fold_in(key, i), jnp.float32(1.0))
+      bound(params, batch, jax.random.fold_in(key, i), jnp.float32(1.0))
       for i in range(4)
     ]
     return float(np.mean([draw.compute() for draw in draws]))

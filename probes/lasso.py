@@ -29,7 +29,7 @@ from probes import objective
 # Pivots of the quadratic lasso in one step, and halvings in its line search.
 _PIVOTS = 12
 _HALVINGS = 12
-# Features that may come into an empty support at once.
+# The smallest working set, and what may come into an empty support at once.
 _FIRST = 64
 # Proximal gradient steps where pivoting cycles.
 _GRADIENTS = 300
@@ -61,17 +61,15 @@ class _State(NamedTuple):
 
 
 def buckets(features: int) -> tuple[int, ...]:
-  """Sizes of working sets, a quarter or half apart; the last holds all.
+  """Sizes of working sets, up to a quarter apart; the last holds all.
 
-  A step costs the square of its size and more, each size a program to compile.
+  A step costs the square of its size and more; each is a program to compile.
   """
   sizes = []
-  size = 32
+  size = _FIRST
   while size < features:
     sizes.append(size)
-    # The next of 32, 48, 64, 96, 128, ..., and of sixty-fours from 256 on.
-    power = 1 << (size.bit_length() - 1)
-    size += min(power // 2, 64)
+    size += max(_FIRST, (1 << (size.bit_length() - 1)) // 4)
   return (*sizes, features)
 
 

@@ -49,11 +49,12 @@ class PathTest(parameterized.TestCase):
     np.testing.assert_allclose(got[0], want, rtol=1e-5)
 
   def test_buckets(self):
-    sizes = lasso.buckets(576)
-    self.assertEqual(sizes[:5], (32, 48, 64, 96, 128))
-    self.assertEqual(sizes[-5:], (320, 384, 448, 512, 576))
+    self.assertEqual(
+      lasso.buckets(576), (64, 128, 192, 256, 320, 384, 448, 512, 576)
+    )
+    self.assertEqual(lasso.buckets(1200)[-5:], (640, 768, 896, 1024, 1200))
     self.assertEqual(lasso.buckets(20), (20,))
-    self.assertEqual(lasso.buckets(64), (32, 48, 64))
+    self.assertEqual(lasso.buckets(64), (64,))
 
   @parameterized.parameters(
     ([0.1, 0.09, 0.03, 0.03, 0.029, 0.01],), (GRID[::4],)
@@ -79,7 +80,7 @@ class PathTest(parameterized.TestCase):
   def test_how_many_features_come_at_once_does_not_show(self):
     one = problem(2)
     path = FIT(one, [0.01])
-    with mock.patch.object(lasso, '_FIRST', 10_000):
+    with mock.patch.object(lasso, 'buckets', lambda features: (features,)):
       whole = fitter()(one, [0.01])
     np.testing.assert_allclose(path.value, whole.value, rtol=1e-6)
     np.testing.assert_allclose(path.w, whole.w, atol=2e-3)
