@@ -115,10 +115,10 @@ def _margins(runs, prefix, block, line_at) -> list[float]:
 
 
 def _threshold_over(runs, other: str) -> float:
-  """Mean margin at the other family's passes, in the shortest blocks."""
+  """Mean margin at the passes of either family, in the shortest blocks."""
   found = points(runs['heuristics'], blocks(runs['heuristics'])[0])
-  line = curve(found, 'threshold')
-  gaps = [best_at(x, line) - y for x, y in curve(found, other)]
+  line, beside = curve(found, 'threshold'), curve(found, other)
+  gaps = [best_at(x, line) - best_at(x, beside) for x, _ in line + beside]
   gaps = [g for g in gaps if not np.isnan(g)]
   return float(np.mean(gaps)) if gaps else float('nan')
 

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 from absl.testing import absltest, parameterized
 
 from diffusion_sampler import claims
@@ -69,9 +70,10 @@ class CurveTest(parameterized.TestCase):
 class ClaimsTest(absltest.TestCase):
   def test_of_rules(self):
     made = claims.claims({'heuristics': [HEURISTICS]})
-    # At 3 passes the line of thresholds in blocks of 2 is at .7.
+    # In blocks of 2 the line of thresholds is at .7 for 3 passes and .8 for 4,
+    # where random is at .3; at 2 there is no random.
     key = 'r1_threshold_minus_random_semi'
-    self.assertEqual(made[key], [0.4, 0.4, 0.4])
+    np.testing.assert_allclose(made[key], [0.45, 0.45, 0.45])
     key = 'r2_threshold_short_blocks_minus_full'
     self.assertEqual(made[key], [0.3, 0.3, 0.3])
     # Nothing was measured by top_k.
