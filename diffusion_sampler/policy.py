@@ -108,7 +108,7 @@ class Policy(nn.Module):
     """Logits of unmasking; those of positions not eligible mean nothing."""
     c = self.config
     d = c.width
-    masked_BL = masked.astype(jnp.int32) * c.see_mask
+    masked_BL1 = (masked & c.see_mask)[..., None]
     time_B = time * c.see_time
     h = _dense(d, c.confidences, 'confidence')(confidence)
     mask_embedding = nn.Embed(
@@ -117,11 +117,13 @@ class Policy(nn.Module):
     t = time_features(time_B, c.time_features, c.period)
     t = _dense(d, d, 'time_2')(nn.silu(_dense(d, c.time_features, 'time_1')(t)))
     zeros = nn.initializers.zeros
-    modulation = _dense(
+    # Of a bit and the time: two a row, not one a position.
+    both_B2M = _dense(
       6 * d, d, 'modulation', kernel_init=zeros, bias_init=zeros
-    )(mask_embedding(masked_BL) + t[:, None])
-    scale_1, shift_1, gate_1, scale_2, shift_2, gate_2 = jnp.split(
-      modulation, 6, axis=-1
+    )(mask_embedding(jnp.arange(2)) + t[:, None])
+    scale_1, shift_1, gate_1, scale_2, shift_2, gate_2 = (
+      jnp.where(masked_BL1, part[:, 1:], part[:, :1])
+      for part in jnp.split(both_B2M, 6, axis=-1)
     )
     a = _norm('attention_norm')(h) * (1 + scale_1) + shift_1
     h = h + (1 + gate_1) * self._attend(a)
