@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from calibration import cell as cell_lib
 from calibration import (
+  answered,
   diagram,
   metrics,
   prompts,
@@ -23,6 +23,7 @@ from calibration import (
   resampling,
   smooth,
 )
+from calibration import cell as cell_lib
 from calibration.semantic import (
   collapse,
   confidence,
@@ -119,7 +120,7 @@ def measure(
   plug = confidence.plug_in(numbers, classes=classes)
   correct = correct_of(plug, right)
   split = split_gap(numbers, right)
-  diagram_key, exact_key = jax.random.split(key)
+  diagram_key, exact_key, answered_key = jax.random.split(key, 3)
   drawn = reliability.measure(
     name,
     diagram_key,
@@ -162,6 +163,9 @@ def measure(
     out['auroc'] = float(auroc_lib.auroc(plug.value, correct))
   out |= _weighted(cell, numbers, right)
   out |= _exact(name, exact_key, cell, style, draws)
+  out |= answered.measure(
+    answered_key, cell.numbers, cell.answered, cell.right, draws=draws
+  )
   out |= own_distribution(cell, mass / samples, config)
   out |= _recalibrated(cell, plug.value, correct)
   return out, drawn

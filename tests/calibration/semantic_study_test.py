@@ -107,10 +107,40 @@ class MeasureTest(absltest.TestCase):
       ),
     )
     # Not defined for one class, and without end for a 1 that was wrong.
-    self.assertNoCommonElements(found, ('auroc', 'loss_gap'))
+    self.assertNoCommonElements(found, ('auroc', 'loss_gap', 'answered/n'))
     self.assertGreater(found['smece'], 0.9)
     for value in (*found.values(), *drawn.smece, *drawn.floor):
       self.assertTrue(np.isfinite(value))
+
+  def test_those_that_answer_are_looked_at_by_themselves(self):
+    """12 of 20 break off; of the rest three in four say the same."""
+
+    def halves(i, right):
+      first = '1' if right else '900'
+      half = [''] * 6 + [first] * 3 + ['700']
+      asked = support.question(i, answers=('1',))
+      return support.said(asked, half * 2)
+
+    records = [halves(i, i % 4 < 3) for i in range(40)]
+    records += [support.said(support.question(i), [''] * 20) for i in (50, 51)]
+    found, _ = measure(tuple(records))
+    self.assertFigures(
+      found,
+      {
+        'unanswered': (40 * 0.6 + 2) / 42,
+        'right': 0,
+        'confidence': (40 * 0.6 + 2) / 42,
+        'answered/n': 40,
+        'answered/right': 0.75,
+        'answered/confidence': 0.75,
+        'answered/gap': 0,
+        'answered/split_gap': 0,
+      },
+    )
+    self.assertLess(found['answered/smece'], 0.01)
+    self.assertGreater(found['answered/floor'], found['answered/smece'])
+    calibrated, _ = measure(support.calibrated())
+    self.assertFalse(any(name.startswith('answered/') for name in calibrated))
 
   def test_closed_sets_are_scored_without_samples(self):
     # Samples say 0.8 and wrong; the model's own masses are 0.7 and right.
