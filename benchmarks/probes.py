@@ -12,8 +12,9 @@ python -m benchmarks.probes --out=docs/results/probes_speed.json
   over ours; medians.
 - gap_<side>: the largest (F - F*) / F* over all fits, F* the lowest of the
   three, float64. Each side's tolerance is the loosest that keeps it within
-  1e-6 on two problems. liblinear penalises its intercept, so much scaled that
-  it hardly matters; objectives are compared at the best intercept of each w.
+  1e-6, looked for on two problems and tightened until it does on all.
+  liblinear penalises its intercept, so much scaled that it hardly matters;
+  objectives are compared at the best intercept of each w.
 - extraction_<what>_ratio: 64 sequences of 256 tokens through SmolLM2-135M, all
   30 layers at two tokens. Memory is what a process that is warm grows by at its
   peak, with the system's malloc on both sides; time with what each side has.
@@ -116,8 +117,19 @@ def tolerances(folder: pathlib.Path) -> dict[str, float]:
 
 
 def sweep(folder: pathlib.Path, layers: int) -> dict[str, float]:
-  """Paths and single fits."""
+  """Paths and single fits; again, where a tolerance was too loose for some."""
   chosen = tolerances(folder)
+  while True:
+    out = _sweep(folder, layers, chosen)
+    loose = [n for n in chosen if out[f'gap_{n}'] > sides.GAP]
+    for name in loose:
+      chosen[name] = max(t for t in sides.TOLERANCES if t < chosen[name])
+    if not loose:
+      return out
+    print('once more, tighter:', chosen, file=sys.stderr)
+
+
+def _sweep(folder, layers, chosen) -> dict[str, float]:
   makers = {
     name: functools.partial(sides.solver, name, folder, tolerance, layers)
     for name, tolerance in chosen.items()

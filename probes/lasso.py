@@ -78,7 +78,7 @@ def path(
   lambdas: Float[Array, 'P L'],
   mus: Float[Array, 'P L'],
   *,
-  tolerance: float = 1e-6,
+  tolerance: float = 3e-6,
   most_steps: int = 50,
 ) -> Path:
   """Fits every problem at every lambda, each from the one before.
@@ -87,7 +87,8 @@ def path(
     problem: leaves with a leading P.
     lambdas: descending; those above lambda_max give w = 0.
     mus: weight of ||w||^2 / 2 beside each; 0 is the lasso.
-    tolerance: of `objective.kkt`, as a share of lambda_max.
+    tolerance: of `objective.kkt`, as a share of the geometric mean of lambda
+      and lambda_max: what a violation costs grows with w.
     most_steps: a lambda; what is reached then is returned with its gap.
   """
   # A constant label has no best intercept; it stays finite, and w = 0.
@@ -105,7 +106,8 @@ def path(
 
   def fit(carry, given):
     (last, before), (lam_P, mu_P, stride_P) = carry, given
-    small = tolerance * jnp.maximum(scale, jnp.finfo(w.dtype).tiny)
+    level = jnp.sqrt(scale * jnp.maximum(lam_P, 1e-4 * scale))
+    small = tolerance * jnp.maximum(level, jnp.finfo(w.dtype).tiny)
 
     def worst(s):
       g = s.g + mu_P[:, None] * s.w
@@ -118,9 +120,9 @@ def path(
     def body(s):
       inside = jnp.sum(s.w != 0, -1)
       wanted = jnp.sum((s.w != 0) | (jnp.abs(s.g) > lam_P[:, None]), -1)
-      # Room for an eighth more than is wanted now. Far from the solution too
-      # many are: no more at once than are inside.
-      room = jnp.minimum(wanted + wanted // 8, jnp.maximum(2 * inside, _FIRST))
+      # A little room beside what is wanted now. Far from the solution too many
+      # are: no more at once than are inside.
+      room = jnp.minimum(wanted + wanted // 32, jnp.maximum(2 * inside, _FIRST))
       most = jnp.max(jnp.where(s.done, 0, room))
       index = jnp.searchsorted(jnp.array(sizes[:-1]), most)
       new = jax.lax.switch(index, branches, problem, by_feature, s, lam_P, mu_P)

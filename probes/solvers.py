@@ -36,7 +36,7 @@ class Penalty:
   share: float = 1.0
   lambdas: int = 50
   ratio: float = 1e-2
-  tolerance: float = 1e-6
+  tolerance: float = 3e-6
   most_steps: int = 50
 
   def __post_init__(self):
