@@ -201,19 +201,6 @@ def make_step(s: Settings, optimiser, f: data.Facts, reference: Any):
   return step
 
 
-def make_init(s: Settings, optimiser):
-  """key -> TrainState, with logical axis names still on the parameters."""
-  model = transformer.Transformer(s.model)
-
-  def init(key):
-    params = model.init(key, jnp.zeros((1, 8), jnp.int32))['params']
-    return experiment_lib.TrainState(
-      step=jnp.int32(0), params=params, opt_state=optimiser.init(params)
-    )
-
-  return init
-
-
 def questions(world: data.World) -> dict[str, np.ndarray]:
   """Every entity in every way, [E * Q]."""
   entity = np.repeat(np.arange(world.entities), data.WAYS)
@@ -253,7 +240,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
     return mechanism_measure.calibration(view, state.params, key)
 
   return experiment_lib.Experiment(
-    init=make_init(s, optimiser),
+    init=experiment_lib.drawn(s.model, optimiser),
     step=make_step(s, optimiser, f, started),
     train_data=lambda: _train_data(s),
     evals={'test': test},
@@ -266,7 +253,7 @@ def abstract(cfg: Mapping[str, Any]):
   s = settings(cfg)
   optimiser, _ = optim.make(s.optim, s.steps)
   made = experiment_lib.Experiment(
-    init=make_init(s, optimiser),
+    init=experiment_lib.drawn(s.model, optimiser),
     step=make_step(s, optimiser, data.facts(s.world, s.seed), None),
     train_data=None,
   )

@@ -9,7 +9,7 @@ ways, and is sampled as `denoiser.Denoiser` with `shifted`. How the share grows
 
 `build(cfg)` reads configs/diffusion_sampler/adapt_smollm2.py.
 
-Shapes: B records, T tokens of one, V vocabulary.
+Shapes: B records, T tokens of one.
 """
 
 import dataclasses
@@ -110,6 +110,8 @@ def settings(cfg: Mapping[str, Any]) -> Settings:
     raise ValueError('init must name a causal checkpoint; set --config.init')
   if s.anneal < 0:
     raise ValueError(f'anneal must not be negative, got {s.anneal}')
+  if s.accumulate < 1:
+    raise ValueError(f'accumulate must be at least 1, got {s.accumulate}')
   return s
 
 
@@ -237,19 +239,6 @@ def make_step(s: Settings, mask_id: int, optimiser):
   return step
 
 
-def make_init(s: Settings, optimiser):
-  """key -> TrainState, drawn; `load` then puts the checkpoint in its place."""
-  model = transformer.Transformer(s.model)
-
-  def init(key):
-    params = model.init(key, jnp.zeros((1, 8), jnp.int32))['params']
-    return experiment_lib.TrainState(
-      step=jnp.int32(0), params=params, opt_state=optimiser.init(params)
-    )
-
-  return init
-
-
 def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   """Opens the text and ties all together; `load` reads the checkpoint.
 
@@ -340,7 +329,8 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
     }
 
   return experiment_lib.Experiment(
-    init=make_init(s, optimiser),
+    # `load` puts the checkpoint in its place.
+    init=experiment_lib.drawn(s.model, optimiser),
     step=make_step(s, mask_id, optimiser),
     train_data=train_data,
     evals={'validation': validation},
@@ -359,7 +349,7 @@ def abstract(cfg: Mapping[str, Any]):
     for name in ('tokens', 'segments', 'positions')
   }
   made = experiment_lib.Experiment(
-    init=make_init(s, optimiser),
+    init=experiment_lib.drawn(s.model, optimiser),
     # Specials are the last five.
     step=make_step(s, s.model.vocab_size - 4, optimiser),
     train_data=None,

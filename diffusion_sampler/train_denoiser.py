@@ -107,19 +107,6 @@ def make_step(s: Settings, optimiser):
   return step
 
 
-def make_init(s: Settings, optimiser):
-  """key -> TrainState, with logical axis names still on the parameters."""
-  model = transformer.Transformer(s.model)
-
-  def init(key):
-    params = model.init(key, jnp.zeros((1, 8), jnp.int32))['params']
-    return experiment_lib.TrainState(
-      step=jnp.int32(0), params=params, opt_state=optimiser.init(params)
-    )
-
-  return init
-
-
 def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   """Opens the puzzle, preparing it where needed, and ties all together.
 
@@ -149,7 +136,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
     return evaluate.evaluate(s.task, s.model, state.params, s.sampling, key)
 
   return experiment_lib.Experiment(
-    init=make_init(s, optimiser),
+    init=experiment_lib.drawn(s.model, optimiser),
     step=make_step(s, optimiser),
     train_data=lambda: s.task.train_data(s.seed),
     evals={'validation': validation},
@@ -162,7 +149,7 @@ def abstract(cfg: Mapping[str, Any]):
   s = settings(cfg)
   optimiser, _ = optim.make(s.optim, s.steps)
   made = experiment_lib.Experiment(
-    init=make_init(s, optimiser),
+    init=experiment_lib.drawn(s.model, optimiser),
     step=make_step(s, optimiser),
     train_data=None,
   )

@@ -59,6 +59,19 @@ def only_evaluates(test: Callable, *, steps: int) -> Experiment:
   return Experiment(init=init, step=None, train_data=None, final={'test': test})
 
 
+def drawn(config: transformer.TransformerConfig, optimiser) -> Callable:
+  """key -> TrainState, with logical axis names still on the parameters."""
+  model = transformer.Transformer(config)
+
+  def init(key):
+    params = model.init(key, jnp.zeros((1, 8), jnp.int32))['params']
+    return TrainState(
+      step=jnp.int32(0), params=params, opt_state=optimiser.init(params)
+    )
+
+  return init
+
+
 def of_model(config: transformer.TransformerConfig, dtype: str) -> Experiment:
   """What `--dry_run` measures where a model is only asked: its parameters."""
 

@@ -189,16 +189,8 @@ def make_step(
 
 
 def make_init(s: Settings, optimiser):
-  """key -> TrainState, with logical axis names still on the parameters."""
-  model = transformer.Transformer(s.model)
-
-  def init(key):
-    params = model.init(key, jnp.zeros((1, 8), jnp.int32))['params']
-    return experiment_lib.TrainState(
-      step=jnp.int32(0), params=params, opt_state=optimiser.init(params)
-    )
-
-  return init
+  """See `engine.experiment.drawn`."""
+  return experiment_lib.drawn(s.model, optimiser)
 
 
 def open_corpus(cfg: Mapping[str, Any]) -> data.Corpus:

@@ -10,6 +10,7 @@ seeds that ran on other machines.
 import importlib
 import json
 import pathlib
+import shlex
 import sys
 
 from absl import flags
@@ -50,7 +51,7 @@ def main() -> None:
       _OUT.value,
       variants.flatten(summaries)
       | {f'{elsewhere.CLAIMS}{k}': v for k, v in claims.items()},
-      command=' '.join(['python -m launch.sweep', *sys.argv[1:]]),
+      command=f'python -m launch.sweep {shlex.join(sys.argv[1:])}',
       seconds=sum(run['seconds_total'] for run in every),
       seeds=seeds,
       config=elsewhere.digest(config),

@@ -88,7 +88,8 @@ def path(
     lambdas: descending; those above lambda_max give w = 0.
     mus: weight of ||w||^2 / 2 beside each; 0 is the lasso.
     tolerance: of `objective.kkt`, as a share of the geometric mean of lambda
-      and lambda_max: what a violation costs grows with w.
+      and lambda_max, lambda taken as at least a 10,000th of that: what a
+      violation costs grows with w.
     most_steps: a lambda; what is reached then is returned with its gap.
   """
   # A constant label has no best intercept; it stays finite, and w = 0.

@@ -16,7 +16,7 @@ from absl.testing import absltest, parameterized
 
 from configs.diffusion_sampler import adapt_smollm2
 from diffusion_sampler import adapt_denoiser, evaluate, fill_in, masking
-from engine import checkpoint
+from engine import checkpoint, experiment
 from engine import mesh as mesh_lib
 from launch import setup
 from lm import families, transformer, weights
@@ -263,7 +263,7 @@ class EndToEndTest(parameterized.TestCase):
         cfg = tiny(self.folder, accumulate=accumulate, anneal=0)
         s = adapt_denoiser.settings(cfg)
         descent = optax.sgd(1.0)
-        state = adapt_denoiser.make_init(s, descent)(jax.random.key(0))
+        state = experiment.drawn(s.model, descent)(jax.random.key(0))
         step = adapt_denoiser.make_step(s, MASK, descent)
         state = mesh_lib.unbox(state)
         found.append(jax.jit(step)(state, batch, jax.random.key(1)))
@@ -279,6 +279,7 @@ class EndToEndTest(parameterized.TestCase):
   @parameterized.parameters(
     (dict(init=''), 'init must name a causal checkpoint'),
     (dict(anneal=-1), 'anneal must not be negative'),
+    (dict(accumulate=0), 'accumulate must be at least 1'),
     (dict(data__gap=0), 'data.gap must be at least 1'),
     (dict(model__vocab_size=430), 'model.vocab_size=430 must be 425'),
     (dict(data__prompt=4000), 'at most the tokens of a test document'),
