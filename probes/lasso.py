@@ -200,7 +200,7 @@ def _step(problem, x_DN, s, lam, mu, *, size):
   p = jax.nn.sigmoid(s.z)
   curve = m * p * (1 - p)
   curve_b = jnp.maximum(jnp.sum(curve), tiny)
-  h_KK = (x_KN * curve) @ x_KN.T
+  h_KK = objective.gram(x_KN, curve)
   h_b = x_KN @ curve
   # The intercept, which is free, is solved for and put in.
   h_KK = h_KK - jnp.outer(h_b, h_b) / curve_b + mu * jnp.eye(size)

@@ -9,7 +9,6 @@ not there, so that folds and tasks of different sizes are one program.
 Shapes: N samples, D features.
 """
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -27,7 +26,9 @@ class Problem(NamedTuple):
 
 def losses(z, y):
   """log(1 + exp(-s z)), elementwise, in nats."""
-  return jnp.logaddexp(0.0, jnp.where(y > 0, -z, z))
+  # Four times as quick here as logaddexp, which looks for infinities.
+  wrong = jnp.maximum(jnp.where(y > 0, -z, z), 0.0)
+  return wrong + jnp.log1p(jnp.exp(-jnp.abs(z)))
 
 
 def value(problem: Problem, w, b, lam, mu):
@@ -39,6 +40,15 @@ def value(problem: Problem, w, b, lam, mu):
 def penalty(w, lam, mu):
   """What F adds to the loss."""
   return lam * jnp.sum(jnp.abs(w)) + 0.5 * mu * jnp.sum(w * w)
+
+
+def gram(x_KN, c_N):
+  """X diag(c) X^T, [K, K]. What lies above the diagonal is made once."""
+  half = len(x_KN) // 2
+  first, second = x_KN[:half], x_KN[half:]
+  across = (second * c_N) @ first.T
+  top = [(first * c_N) @ first.T, across.T]
+  return jnp.block([top, [across, (second * c_N) @ second.T]])
 
 
 def base_intercept(problem: Problem):
@@ -71,8 +81,13 @@ def violation(w, g, lam):
 
 def kkt(problem: Problem, w, b, lam, mu):
   """`violation` at a point, that of the intercept with it."""
+  return _kkt(problem, problem.x @ w, w, b, lam, mu)
+
+
+def _kkt(problem, z, w, b, lam, mu):
+  """With z = X w given."""
   x, y, m = problem
-  r = m * (jax.nn.sigmoid(x @ w + b) - y)
+  r = m * (jax.nn.sigmoid(z + b) - y)
   g = r @ x + mu * w
   return jnp.maximum(violation(w, g, lam), jnp.abs(jnp.sum(r)))
 
@@ -89,28 +104,33 @@ def gap(problem: Problem, w, b, lam, mu):
   theta is sigma(-s z), at the best intercept for w so that the condition
   holds, and shrunk until |v_j| <= lambda where mu is 0.
   """
+  return _gap(problem, problem.x @ w, w, b, lam, mu)
+
+
+def _gap(problem, z, w, b, lam, mu):
+  """With z = X w given."""
   x, y, m = problem
-  z = x @ w
   b = best_intercept(z, y, m, b)
   primal = jnp.sum(m * losses(z + b, y)) + penalty(w, lam, mu)
   s = 2 * y - 1
   theta = jax.nn.sigmoid(-s * (z + b))
-  most = jnp.max(jnp.abs((m * s * theta) @ x))
-  shrink = jnp.where(mu > 0, 1.0, jnp.minimum(1.0, _ratio(lam, most)))
-  theta = shrink * theta
-  v = (m * s * theta) @ x
-  over = jnp.sum(jnp.maximum(jnp.abs(v) - lam, 0.0) ** 2)
-  dual = jnp.sum(m * entropy(theta))
+  v = jnp.abs((m * s * theta) @ x)
+  shrink = jnp.where(mu > 0, 1.0, jnp.minimum(1.0, _ratio(lam, jnp.max(v))))
+  over = jnp.sum(jnp.maximum(shrink * v - lam, 0.0) ** 2)
+  dual = jnp.sum(m * entropy(shrink * theta))
   return primal - dual + jnp.where(mu > 0, _ratio(over, 2 * mu), 0.0)
 
 
 def certificate(problem: Problem, w_LD, b_L, lam_L, mu_L):
   """(value, gap, kkt), each [L], of the fits of one problem."""
+  z_LN = w_LD @ problem.x.T
 
-  def of(f):
-    return jax.vmap(functools.partial(f, problem))(w_LD, b_L, lam_L, mu_L)
+  def one(z, w, b, lam, mu):
+    loss = jnp.sum(problem.m * losses(z + b, problem.y))
+    args = (problem, z, w, b, lam, mu)
+    return loss + penalty(w, lam, mu), _gap(*args), _kkt(*args)
 
-  return of(value), of(gap), of(kkt)
+  return jax.vmap(one)(z_LN, w_LD, b_L, lam_L, mu_L)
 
 
 def _ratio(a, b):

@@ -83,7 +83,7 @@ def _step(problem, w, b, mu):
   r, curve = m * (p - y), m * p * (1 - p)
   curve_b = jnp.maximum(jnp.sum(curve), jnp.finfo(x.dtype).tiny)
   h_b = curve @ x
-  h = (x.T * curve) @ x - jnp.outer(h_b, h_b) / curve_b
+  h = objective.gram(x.T, curve) - jnp.outer(h_b, h_b) / curve_b
   h = h + mu * jnp.eye(len(w), dtype=x.dtype)
   g = r @ x + mu * w - h_b * jnp.sum(r) / curve_b
   factor = jnp.linalg.cholesky(h)

@@ -245,7 +245,7 @@ def check(x, y, weights, names=None) -> None:
   used = (weights > 0).any(1)
   for s in range(len(x)):
     name = names[s] if names else s
-    here = x[s][used[s]]
+    here = x[s] if used[s].all() else x[s][used[s]]
     if not np.isfinite(here).all():
       row, column = np.argwhere(~np.isfinite(here))[0]
       raise ValueError(
