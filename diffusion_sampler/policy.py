@@ -129,7 +129,7 @@ class Policy(nn.Module):
     h = h + (1 + gate_1) * self._attend(a)
     f = _norm('mlp_norm')(h) * (1 + scale_2) + shift_2
     f = _dense(c.mlp_width, d, 'mlp_1')(f)
-    f = _dense(d, c.mlp_width, 'mlp_2')(nn.gelu(f, approximate=False))
+    f = _dense(d, c.mlp_width, 'mlp_2')(ops.gelu(f))
     h = h + (1 + gate_2) * f
     head = _dense(1, d, 'head', bias_init=nn.initializers.constant(c.bias))
     return head(_norm('head_norm')(h))[..., 0]
@@ -142,7 +142,7 @@ class Policy(nn.Module):
       _dense(c.width, c.width, name)(a).reshape(shape)
       for name in ('query', 'key', 'value')
     )
-    positions = jnp.broadcast_to(jnp.arange(length), (batch, length))
+    positions = jnp.arange(length)[None]
     table = rope.table(positions, shape[-1], 1e4)
     q, k = rope.rotate(q, table), rope.rotate(k, table)
     seen = jnp.ones((batch, length, length), bool)

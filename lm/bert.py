@@ -119,7 +119,7 @@ class Layer(nn.Module):
     )(x_BTD)
     y_BTD = layers.Dense(
       (c.width,), ('mlp', 'embed'), use_bias=True, name='down'
-    )(nn.gelu(up_BTF, approximate=False))
+    )(ops.gelu(up_BTF))
     return norm('mlp_norm')(x_BTD + y_BTD)
 
 

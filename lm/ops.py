@@ -1,4 +1,4 @@
-"""Matmul and attention with hand-written gradients.
+"""Matmul and attention with hand-written gradients, and the exact GELU.
 
 The mathematics is the textbook's; only the order of axes in the backward pass
 differs from what `jax.grad` derives. XLA materialises the transposes that the
@@ -66,6 +66,15 @@ def _matmul_bwd(contract, saved, g):
 
 
 matmul.defvjp(_matmul_fwd, _matmul_bwd)
+
+
+def gelu(x: Array) -> Array:
+  """x Phi(x), not its form with tanh (Hendrycks, Gimpel, arXiv 1606.08415).
+
+  As PyTorch computes it. `nn.gelu` asks for erfc, which takes two and a half
+  times as long on CPU and is more exact where x Phi(x) is nearly zero.
+  """
+  return x * (0.5 + 0.5 * jax.lax.erf(x * 0.5**0.5))
 
 
 @jax.custom_vjp

@@ -1,6 +1,7 @@
 """The transformer against a few lines of numpy, and against itself."""
 
 import dataclasses
+import math
 
 import flax.linen as nn
 import jax
@@ -264,6 +265,13 @@ class OpsTest(parameterized.TestCase):
       got(q, k, v),
       want(q, k, v),
     )
+
+  def test_gelu_is_x_times_the_normal_distribution(self):
+    x = np.linspace(-6, 6, 241)
+    want = [v * (1 + math.erf(v / 2**0.5)) / 2 for v in x]
+    np.testing.assert_allclose(ops.gelu(jnp.float32(x)), want, atol=1e-6)
+    # Its slope at zero is one half.
+    self.assertAlmostEqual(float(jax.grad(ops.gelu)(0.0)), 0.5, places=6)
 
   def test_rows_that_see_nothing_stay_finite(self):
     q = jnp.ones((1, 2, 1, 4))
