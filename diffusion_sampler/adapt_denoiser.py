@@ -322,10 +322,13 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
       s.model, state.params, checkpoint, s.sampling, gaps, mask_id, key
     )
     read = jax.jit(functools.partial(causal_loss, s.model, mask_id=mask_id))
+    few = slice(s.sampling.frames)
     return found | {
       'before_nll': float(read(checkpoint, some()).compute()),
       'before_nll_bound': nll_bound(checkpoint, key),
-      'texts': fill_in.texts(tokenizer, found['answers']),
+      'pieces': fill_in.pieces(tokenizer, found['answers']),
+      'target_pieces': fill_in.pieces(tokenizer, gaps['answer'][few]),
+      'prompt_pieces': fill_in.pieces(tokenizer, gaps['prompt'][few]),
     }
 
   return experiment_lib.Experiment(

@@ -154,10 +154,7 @@ def evaluate_gaps(
   return made | {'text_nll': float(nll(found['answer']).mean())}
 
 
-def texts(tokenizer, tokens: Sequence) -> np.ndarray:
-  """Of ids [..., L]."""
+def pieces(tokenizer, tokens: Sequence) -> np.ndarray:
+  """One text a token, in the shape of `tokens`."""
   ids = np.asarray(tokens)
-  rows = [
-    tokenizer.decode(row.tolist()) for row in ids.reshape(-1, ids.shape[-1])
-  ]
-  return np.array(rows).reshape(ids.shape[:-1])
+  return np.array(tokenizer.pieces(ids.ravel().tolist())).reshape(ids.shape)

@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import lines, patheffects, ticker
 
-from diffusion_sampler import curves, strips
+from diffusion_sampler import curves, passages, strips, written
 from engine import plots as plots_lib
 
 _BLACK, _ORANGE, _BLUE, _GREEN, _PINK, _SKY, _RED, _ = plots_lib.COLOURS
@@ -213,18 +213,23 @@ def draw(workdir: pathlib.Path) -> list[pathlib.Path]:
   learnt = curves.learning(runs)
   if learnt:
     made['training'] = training(learnt)
-  written = strips.gather(runs)
-  if written:
-    made['frames'] = strips.frames(written)
+  seen = written.gather(runs)
+  in_words = bool(seen) and seen[0].words
+  if seen:
+    made['frames'] = (passages.figure if in_words else strips.frames)(seen)
   paths = [
     plots_lib.finish(figure, folder / f'{name}.png')
     for name, figure in made.items()
   ]
-  if written:
-    paths.append(strips.animation(written, folder / 'animation.gif'))
+  if seen and not in_words:
+    paths.append(strips.animation(seen, folder / 'animation.gif'))
   return paths
 
 
 def show(workdir: pathlib.Path, *, colour: bool) -> str:
   """What to print in a terminal after the figures."""
-  return strips.text(strips.gather(curves.gather(workdir)), colour=colour)
+  seen = written.gather(curves.gather(workdir))
+  if not seen:
+    return 'No order was kept; set --config.sampling.frames above 0.'
+  told = passages.text if seen[0].words else strips.text
+  return told(seen, colour=colour)

@@ -242,12 +242,13 @@ def read(config: DataConfig, split: str) -> list[Question]:
 class Codec(NamedTuple):
   """A tokenizer as it is needed here.
 
-  `encode` renders a question, `decode` leaves specials out, `ends` are ids that
-  end a text.
+  `encode` renders a question, `decode` leaves specials out, `pieces` are texts
+  of single tokens, `ends` are ids that end a text.
   """
 
   encode: Callable[[Question], list[int]]
   decode: Callable[[Sequence[int]], str]
+  pieces: Callable[[Sequence[int]], list[str]]
   ends: frozenset[int]
   vocab_size: int
 
@@ -282,6 +283,7 @@ def codec(config: DataConfig) -> Codec:
     return Codec(
       lambda question: bytes_only.encode(plain(question)),
       bytes_only.decode,
+      bytes_only.pieces,
       ends,
       bytes_only.vocab_size,
     )
@@ -294,7 +296,15 @@ def codec(config: DataConfig) -> Codec:
     return theirs.encode(plain(question), parse_specials=False, add_bos=False)
 
   ends = frozenset({config.eos_id, *theirs.stop_ids})
-  return Codec(encode, theirs.decode, ends, theirs.vocab_size)
+  return Codec(encode, theirs.decode, theirs.pieces, ends, theirs.vocab_size)
+
+
+def pieces(codec: Codec, tokens) -> np.ndarray:
+  """One text a token, in the shape of `tokens`; '' for those without any."""
+  ids = np.asarray(tokens)
+  known = ids < codec.vocab_size  # a model may have rows to spare
+  texts = codec.pieces(np.where(known, ids, 0).ravel().tolist())
+  return np.where(known, np.array(texts).reshape(ids.shape), '')
 
 
 def prompts(

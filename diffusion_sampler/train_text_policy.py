@@ -245,8 +245,9 @@ def evaluate_samplers(
   """All samplers at all block lengths, on questions of the test.
 
   Returns:
-    what `evaluate.evaluate` does of puzzles, and 'texts' [n, frames], what
-    each sampler wrote first. A question has no level.
+    what `evaluate.compare` does; 'texts' [n, frames], what each sampler wrote
+    first; and the same by token, 'pieces' [n, frames, L] behind
+    'prompt_pieces' [frames, P]. A question has no level.
   """
   trained = policy_rule.PolicyRule(
     params=params['policy'], config=s.policy.policy, action=s.policy.action
@@ -263,7 +264,12 @@ def evaluate_samplers(
     [grade.text(answer) for answer in rows] for rows in made['answers'].tolist()
   ]
   few = slice(s.sampling.frames)
-  return made | {'prompts': arrays['prompt'][few], 'texts': np.array(texts)}
+  before = text.pieces(grade.codec, arrays['prompt'][few])
+  return made | {
+    'texts': np.array(texts),
+    'pieces': text.pieces(grade.codec, made['answers']),
+    'prompt_pieces': np.where(arrays['present'][few], before, ''),
+  }
 
 
 # The experiment.

@@ -8,6 +8,9 @@ python -m launch.plot --workdir=runs/adapted
 larger corpus is --config.data.corpus=tfds:wikipedia/... or jsonl:/path.
 `:brief` is 200 steps of 1k tokens, half an hour on two cores, and `:smoke` a
 few on short records: minutes, most of them the loading of the model.
+
+python -m launch.sweep --config=$C:brief --workdir=runs/adapt_brief \
+  --out=docs/results/diffusion_adapt_brief.json
 """
 
 from ml_collections import ConfigDict
@@ -72,6 +75,8 @@ def get_config(arg: str = '') -> ConfigDict:
     _small(c)
   if arg == 'smoke':
     _smoke(c)
+  seeds = (0,) if arg else (0, 1, 2)
+  c.sweep = ConfigDict(dict(variants=(('adapted', ''),), seeds=seeds))
   return c
 
 

@@ -245,7 +245,7 @@ class EndToEndTest(parameterized.TestCase):
     self.assertIn('threshold(threshold=0.9)@8/nll', summary)
     self.assertGreater(summary['text_nll'], 0)
     made = np.load(self.folder / 'run' / 'evals' / 'test-final.npz')
-    self.assertEqual(made['texts'].shape, made['answers'].shape[:2])
+    self.assertEqual(made['pieces'].shape, made['answers'].shape)
     base = weights.load(cfg['init']).params
     params, _ = checkpoint.restore_params(self.folder / 'run')
     moved = params['embedding'][:KNOWN] - base['embedding']

@@ -193,7 +193,7 @@ class FilesTest(support.PlotsTestCase):
     )
     self.assertIn('sampling.frames', plots.show(self.folder, colour=False))
 
-  def test_questions_in_words_have_a_front_and_no_strips(self):
+  def test_questions_whose_words_were_not_kept_have_no_strips(self):
     folder = self.folder / 'run'
     support.write_run(folder, {'policy@4': (3, 0.5), 'policy@8': (2, 0.25)})
     config = json.loads((folder / 'config.json').read_text())

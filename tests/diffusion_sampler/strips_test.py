@@ -6,13 +6,13 @@ import numpy as np
 from absl.testing import absltest
 from PIL import Image
 
-from diffusion_sampler import curves, plots, strips
+from diffusion_sampler import curves, plots, strips, written
 from tests.diffusion_sampler import plots_support as support
 
 
 class StripsTest(support.PlotsTestCase):
   def strips(self):
-    return strips.gather(curves.gather(self.folder))
+    return written.gather(curves.gather(self.folder))
 
   def test_one_of_each_kind_at_the_longest_block(self):
     figures = {

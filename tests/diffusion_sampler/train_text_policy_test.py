@@ -217,6 +217,9 @@ class CheckpointTest(parameterized.TestCase):
       self.assertEqual(found['order'].shape, (2, 3, 4))
       self.assertEqual(found['correct'].shape, (2, 3))
       self.assertEqual(found['texts'].shape, (2, 3))
+      self.assertEqual(found['pieces'].shape, found['order'].shape)
+      before = ''.join(found['prompt_pieces'][0])
+      self.assertIn('What is ', before)
 
   @parameterized.parameters(
     ('LLaDA', dict(model__layers=3), r'model\.layers must be 2'),
