@@ -294,8 +294,8 @@ CLAIMS: dict[str, tuple[tuple[str, ...], Measure]] = {
     lambda r: _blind(r, 'time'),
   ),
   'r10_policy_minus_threshold_on_other_denoiser': (
-    ('transfer_narrow',),
-    lambda r: _transfer(r, 'transfer_narrow'),
+    ('transfer_wide',),
+    lambda r: _transfer(r, 'transfer_wide'),
   ),
   'r10_policy_minus_threshold_at_twice_the_length': (
     ('transfer_long',),

@@ -67,7 +67,7 @@ def _start(shape, before, tops) -> _Sums:
 
 def _add(s: _Sums, z, ids, noise, old) -> _Sums:
   """With one more block of logits z [B, L, C] of the columns `ids` [C]."""
-  at = z.argmax(-1)
+  at = ops.argmax(z)
   top, top_id = z.max(-1), ids[at]
   rest = jnp.where(jnp.arange(z.shape[-1]) == at[..., None], -jnp.inf, z)
   runner_up = jnp.maximum(rest.max(-1), 2 * ops.NEVER)
@@ -92,7 +92,7 @@ def _add(s: _Sums, z, ids, noise, old) -> _Sums:
     out = out.replace(tops=jax.lax.top_k(both, s.tops.shape[-1])[0])
   if noise is not None:
     noisy = z + noise
-    at = noisy.argmax(-1)
+    at = ops.argmax(noisy)
     won = noisy.max(-1) > s.noisy
     logit = jnp.take_along_axis(z, at[..., None], -1)[..., 0]
     out = out.replace(

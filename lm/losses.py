@@ -223,7 +223,7 @@ def vocab_top(
     table_CD, ids_C, bias_C = xs
     z = _logits(hidden, table_CD) + bias_C
     new = z.max(-1)
-    ids = ids_C[z.argmax(-1)]
+    ids = ids_C[ops.argmax(z)]
     better = (new > high) | ((new == high) & (ids < best))
     return (jnp.where(better, new, high), jnp.where(better, ids, best)), None
 

@@ -1,4 +1,4 @@
-"""Matmul and attention with hand-written gradients, and the exact GELU.
+"""Matmul and attention with hand-written gradients; argmax, GELU.
 
 The mathematics is the textbook's; only the order of axes in the backward pass
 differs from what `jax.grad` derives. XLA materialises the transposes that the
@@ -15,7 +15,7 @@ import math
 import einops
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 # Finite, so that a fully masked row stays finite in any dtype.
 NEVER = -1e30
@@ -66,6 +66,21 @@ def _matmul_bwd(contract, saved, g):
 
 
 matmul.defvjp(_matmul_fwd, _matmul_bwd)
+
+
+def argmax(x: Float[Array, '*R V']) -> Int[Array, '*R']:
+  """The lowest place of the largest along the last axis; V - 1 where nan is.
+
+  `jnp.argmax` carries place and value through one reduction, which XLA's CPU
+  walks an element at a time. Two plain ones are ten times as quick, and
+  places fastest as float32, exact up to 2 ** 24 of them.
+  """
+  size = x.shape[-1]
+  if size > 1 << 24:
+    return jnp.argmax(x, -1).astype(jnp.int32)
+  places = jnp.arange(size, dtype=jnp.float32)
+  best = x == x.max(-1, keepdims=True)
+  return jnp.where(best, places, size - 1.0).min(-1).astype(jnp.int32)
 
 
 def gelu(x: Array) -> Array:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lm import cache as caches
-from lm import decode, transformer
+from lm import decode, ops, transformer
 
 Ids = Sequence[int]
 
@@ -136,7 +136,7 @@ def _greedy(config, most, params, base, tokens_BT, lengths_B, stops):
   def body(carry):
     i, hidden_BD, cache, out, done_B = carry
     logits_BV = decode.logits_of(hidden_BD, table_VD)
-    token_B = jnp.argmax(logits_BV, -1).astype(jnp.int32)
+    token_B = ops.argmax(logits_BV)
     out = out.at[:, i].set(jnp.where(done_B, -1, token_B))
     done_B |= (token_B[:, None] == stops).any(-1)
     after = model.apply({'params': params}, token_B[:, None], cache=cache)

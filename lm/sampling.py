@@ -126,7 +126,7 @@ def draw(
     return _inverse_cdf(keys, scaled_BV).astype(jnp.int32)
 
   def largest(logits):
-    return jnp.argmax(logits, -1).astype(jnp.int32)
+    return ops.argmax(logits)
 
   def both(logits):
     return jnp.where(hot_B, drawn(logits), largest(logits))

@@ -66,7 +66,7 @@ def _variants(smoke: bool) -> tuple[tuple[str, str], ...]:
   other = f'{apart};{thresholds} policy_run={{policy_a=1}}'
   return (
     ('denoiser', denoise),
-    ('denoiser_narrow', f'{denoise} model.width=48'),
+    ('denoiser_wide', f'{denoise} model.width=96'),
     ('denoiser_long', f'{denoise} {LONG}'),
     (
       'heuristics',
@@ -90,8 +90,8 @@ def _variants(smoke: bool) -> tuple[tuple[str, str], ...]:
       f'{apart};policy(blind=mask);policy(blind=time)',
     ),
     (
-      'transfer_narrow',
-      f'{measure} denoiser={{denoiser_narrow}} {other}',
+      'transfer_wide',
+      f'{measure} denoiser={{denoiser_wide}} {other}',
     ),
     ('transfer_long', f'{measure} denoiser={{denoiser_long}} {LONG} {other}'),
   )

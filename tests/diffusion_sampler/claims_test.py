@@ -126,7 +126,7 @@ class ClaimsTest(absltest.TestCase):
       {
         'heuristics': [HEURISTICS],
         'semi_a=1': [semi],
-        'transfer_narrow': [far],
+        'transfer_wide': [far],
         'blind': [blind],
       }
     )
