@@ -235,9 +235,9 @@ def _quadratic_lasso(h, c, lam, w, g):
     on = signs != 0
     masked = jnp.where(on[:, None] & on, h + ridge * eye, eye)
     right = jnp.where(on, -(c + lam * signs), 0.0)
-    return jax.scipy.linalg.cho_solve(
-      (jnp.linalg.cholesky(masked), True), right
-    )
+    # It is symmetric; to see to that again takes as long as to factor it.
+    factor = jnp.linalg.cholesky(masked, symmetrize_input=False)
+    return jax.scipy.linalg.cho_solve((factor, True), right)
 
   def body(carry):
     i, signs, _, _ = carry

@@ -86,7 +86,7 @@ def _step(problem, w, b, mu):
   h = objective.gram(x.T, curve) - jnp.outer(h_b, h_b) / curve_b
   h = h + mu * jnp.eye(len(w), dtype=x.dtype)
   g = r @ x + mu * w - h_b * jnp.sum(r) / curve_b
-  factor = jnp.linalg.cholesky(h)
+  factor = jnp.linalg.cholesky(h, symmetrize_input=False)
   d = -jax.scipy.linalg.cho_solve((factor, True), g)
   d_b = -(jnp.sum(r) + h_b @ d) / curve_b
   t, lower = lasso.search(

@@ -266,6 +266,15 @@ class OpsTest(parameterized.TestCase):
       want(q, k, v),
     )
 
+  def test_argmax_takes_the_first_of_equals(self):
+    nan, least = jnp.nan, -jnp.inf
+    rows = [[1, 3, 3, 0], [least] * 4, [least, 2, 2, 2], [0, nan, 1, 5]]
+    got = jax.jit(ops.argmax)(jnp.array(rows))
+    np.testing.assert_array_equal(got[:3], [1, 0, 1])
+    self.assertBetween(got[3], 0, 3)  # somewhere in the row
+    x = jax.random.normal(jax.random.key(0), (3, 5, 70)).astype(jnp.bfloat16)
+    np.testing.assert_array_equal(ops.argmax(x), x.argmax(-1))
+
   def test_gelu_is_x_times_the_normal_distribution(self):
     x = np.linspace(-6, 6, 241)
     want = [v * (1 + math.erf(v / 2**0.5)) / 2 for v in x]
