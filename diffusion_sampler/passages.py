@@ -18,7 +18,7 @@ from diffusion_sampler import strips as strips_lib
 from diffusion_sampler import written
 
 # Characters a line, and of the labels beside them.
-LINE, MARGIN = 84, 26
+LINE, MARGIN = 84, 28
 _POINTS = 8
 # Of a monospaced letter, in points; lines and their distance.
 _WIDE, _HIGH = 0.602 * _POINTS, 1.75 * _POINTS
@@ -35,11 +35,23 @@ class Token(NamedTuple):
 
 
 class Row(NamedTuple):
-  """What one label stands beside."""
+  """What one label stands beside; `verdict` is '' where none is passed."""
 
   label: str
+  verdict: str
   tokens: list[Token]
-  lines: int
+
+  @property
+  def labels(self) -> list[str]:
+    """Label and verdict in lines of the margin."""
+    wrapped = textwrap.wrap(self.label, MARGIN)[:2]
+    return [*wrapped, self.verdict] if self.verdict else wrapped
+
+  @property
+  def lines(self) -> int:
+    """How high it is."""
+    last = max((token.row for token in self.tokens), default=0)
+    return max(last + 1, len(self.labels))
 
 
 def _shown(piece: str) -> str:
@@ -68,20 +80,14 @@ def rows(strips: Sequence[written.Strip], record: int) -> Iterator[Row]:
   first = strips[0]
   given = [written.GIVEN] * max(first.prompt.shape[1], first.target.shape[1])
 
-  def row(label, pieces, orders):
-    tokens = flow(pieces, orders)
-    lines = 1 + max((token.row for token in tokens), default=0)
-    return Row(label, tokens, max(lines, 1 + label.count('\n')))
-
   before = [str(piece) for piece in first.prompt[record] if piece]
-  yield row('before it', before, given[: len(before)])
+  yield Row('before it', '', flow(before, given[: len(before)]))
   if first.target.shape[1]:
     target = first.target[record]
-    yield row('the text', target, given[: len(target)])
+    yield Row('the text', '', flow(target, given[: len(target)]))
   for strip in strips:
-    label = '\n'.join(textwrap.wrap(strip.label, MARGIN - 2)[:2])
-    label += f'\n{strip.verdict(record)}'
-    yield row(label, strip.answer[record], strip.order[record])
+    tokens = flow(strip.answer[record], strip.order[record])
+    yield Row(strip.label, strip.verdict(record), tokens)
 
 
 def figure(strips: Sequence[written.Strip]):
@@ -90,8 +96,9 @@ def figure(strips: Sequence[written.Strip]):
   blocks = [list(rows(strips, record)) for record in range(records)]
   # Half a line between rows, one more between records.
   high = sum(r.lines + 0.5 for block in blocks for r in block) + records
-  width = (MARGIN + LINE) * _WIDE / 72
-  fig, axes = plt.subplots(figsize=(width + 1.0, high * _HIGH / 72 + 0.2))
+  text = (MARGIN + LINE) * _WIDE / 72
+  width = text + 1.0
+  fig, axes = plt.subplots(figsize=(width, high * _HIGH / 72 + 0.2))
   fig.subplots_adjust(0, 0, 1, 1)
   axes.set_xlim(-MARGIN, LINE + 1.0 * 72 / _WIDE)
   axes.set_ylim(high + 0.1, -0.1)
@@ -101,7 +108,7 @@ def figure(strips: Sequence[written.Strip]):
   y = 0.5
   for block in blocks:
     for row in block:
-      for i, line in enumerate(row.label.split('\n')):
+      for i, line in enumerate(row.labels):
         axes.text(-MARGIN + 1, y + i, line, **font | dict(size=7, color='0.3'))
       for token in row.tokens:
         at = y + token.row
@@ -112,9 +119,9 @@ def figure(strips: Sequence[written.Strip]):
         colour = '0.5' if token.order < 0 else 'black'
         axes.text(token.column, at, token.text, color=colour, **font)
       y += row.lines + 0.5
-    axes.axhline(y - 0.25, 0.01, 0.99, color='0.8', lw=0.5)
+    axes.axhline(y - 0.25, 0.01, text / width, color='0.8', lw=0.5)
     y += 1
-  inset = axes.inset_axes((1 - 0.75 / (width + 1.0), 0.1, 0.02, 0.8))
+  inset = axes.inset_axes((1 - 0.75 / width, 0.1, 0.02, 0.8))
   inset.axis('off')
   strips_lib.colour_bar(fig, inset, norm, fraction=1.0, aspect=30)
   return fig
@@ -130,7 +137,7 @@ def text(
   for record in range(min(records, len(both[0].order))):
     block = [f'record {record + 1}']
     for row in rows(both, record):
-      block.append(row.label.replace('\n', ', '))
+      block.append(': '.join(filter(None, (row.label, row.verdict))))
       for _, line in itertools.groupby(row.tokens, lambda token: token.row):
         block.append('  ' + ''.join(_coloured(t, colour, most) for t in line))
     out.append('\n'.join(block))

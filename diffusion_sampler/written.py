@@ -61,7 +61,7 @@ class Strip(NamedTuple):
     if self.right.dtype == bool:
       found = 'right' if right else 'wrong'
     else:
-      found = f'{right:.0%} as in the text'
+      found = f'{right:.0%} the same'
     return f'{count} pass{"es" * (count != 1)}, {found}'
 
 

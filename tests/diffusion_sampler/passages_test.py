@@ -59,14 +59,12 @@ class PassagesTest(support.PlotsTestCase):
         (13, '.↵', -1),
       ],
     )
-    self.assertEqual(
-      first.label.split('\n')[-1], '2 passes, 33% as in the text'
-    )
-    self.assertEqual(second.label, 'random\n1 pass, 67% as in the text')
+    self.assertEqual(first.verdict, '2 passes, 33% the same')
+    self.assertEqual(second.labels, ['random', '1 pass, 67% the same'])
 
   def test_an_answer_in_words_is_right_or_wrong(self):
     _, first, _ = self.rows(target=False, right=((True,), (False,)))
-    self.assertEqual(first.label.split('\n')[-1], '2 passes, right')
+    self.assertEqual(first.verdict, '2 passes, right')
 
   def test_lines_are_broken_between_tokens(self):
     long = ' ' + 'x' * (passages.LINE - 2)
