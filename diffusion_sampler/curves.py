@@ -55,6 +55,7 @@ class Curve(NamedTuple):
 class Panel(NamedTuple):
   title: str
   curves: list[Curve]
+  world: tuple[str, str]
 
 
 class _Task(NamedTuple):
@@ -162,7 +163,7 @@ def panels(runs: Sequence[Run], figure: str = 'accuracy') -> list[Panel]:
       Curve(family, options, sorted(points.values()))
       for (family, options), points in found[world, block].items()
     ]
-    out.append(Panel(title, curves))
+    out.append(Panel(title, curves, world))
   # One point alone compares nothing.
   telling = [p for p in out if sum(len(c.points) for c in p.curves) > 1]
   return telling or out

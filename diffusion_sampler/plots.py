@@ -1,7 +1,8 @@
 """Figures of a run or a sweep of samplers from its files; no JAX.
 
 `pareto`: accuracy against passes, a panel a block length, a curve a family;
-`hard`, the same of the hard records. `frames`: the order in which answers were
+`hard`, the same of the hard records; `front`, where there are several panels,
+the main curves of full diffusion. `frames`: the order in which answers were
 written; `animation`, the same a pass at a time. `training`: reward, accuracy
 and passes by round.
 
@@ -145,6 +146,49 @@ def pareto(made: Sequence[curves.Panel], what: str = 'share right'):
   return figure
 
 
+# What the front of full diffusion shows, where all that was measured is a
+# crowd: rules of a kind each, and the policies that are no ablations.
+FRONT = (*LEADS, 'entropy_bounded', 'top_k confidence', 'left_to_right')
+
+
+def front(made: Sequence[curves.Panel]):
+  """Figure: the longest blocks of the first world alone, its main curves."""
+  world = made[0].world
+  panel = [panel for panel in made if panel.world == world][-1]
+  kept = [c for c in panel.curves if c.family in FRONT and not c.options]
+  looks = styles([curve.family for curve in kept])
+  learnt = [
+    point
+    for curve in kept
+    if _word(curve.family) in ('policy', 'steered')
+    for point in curve.points
+  ]
+  views = 1 + bool(learnt)
+  figure, row = plt.subplots(
+    1, views, figsize=(5 * views, 4), squeeze=False, layout='constrained'
+  )
+  for axes in row[0]:
+    for curve in kept:
+      _draw_curve(axes, curve, looks[curve.family])
+    axes.set_xscale('log', base=2)
+    axes.set_xlabel('mean passes of the denoiser (NFE)')
+    plots_lib.style(axes)
+  row[0, 0].xaxis.set_major_formatter(ticker.FormatStrFormatter('%g'))
+  row[0, 0].set_ylabel('share right')
+  row[0, 0].legend(frameon=False, fontsize=8)
+  if learnt:
+    near = row[0, 1]
+    near.set_xscale('linear')
+    ends = [x for point in learnt for x in point.passes]
+    near.set_xlim(min(ends) - 0.3, max(ends) + 0.3)
+    near.set_ylim(min(min(point.value) for point in learnt) - 0.02, 1.01)
+    near.set_title('near the policies; numbers are alpha', size=9)
+    for far, text in zip(row[0, 0].texts, near.texts, strict=True):
+      far.set_visible(False)
+      text.set_clip_on(True)
+  return figure
+
+
 def _rows(variants: Sequence[str]) -> dict[str, list[str]]:
   """Variants by family; those alone in theirs share the last row."""
   families: dict[str, list[str]] = {}
@@ -206,7 +250,10 @@ def draw(workdir: pathlib.Path) -> list[pathlib.Path]:
   """All figures of a run or sweep; returns their paths."""
   runs = curves.gather(workdir)
   folder = workdir / 'figures'
-  made = {'pareto': pareto(curves.panels(runs))}
+  panels = curves.panels(runs)
+  made = {'pareto': pareto(panels)}
+  if len(panels) > 1:
+    made['front'] = front(panels)
   hard = curves.panels(runs, 'hard')
   if hard:
     made['hard'] = pareto(hard, 'share right of the hard records')

@@ -186,6 +186,29 @@ class FilesTest(support.PlotsTestCase):
     (panel,) = curves.panels(curves.gather(self.folder))
     self.assertEqual([curve.family for curve in panel.curves], ['policy'])
 
+  def test_the_front_has_the_main_curves_of_the_longest_blocks(self):
+    rules = ('threshold', 'klass')
+    figures = {f'{rule}@{b}': (b, 0.1 * b) for rule in rules for b in (3, 6)}
+    self.write_sweep(
+      {
+        'heuristics': figures,
+        'policy_a=1': {'policy@6': (4.0, 0.7), 'policy(scale=2)@6': (3.0, 0.6)},
+        'dpls_a=1': {'policy@6': (5.0, 0.5)},
+      }
+    )
+    self.assertIn('front.png', [p.name for p in plots.draw(self.folder)])
+    panels = curves.panels(curves.gather(self.folder))
+    whole, near = plots.front(panels).axes
+    self.assertEqual(
+      [text.get_text() for text in whole.get_legend().get_texts()],
+      ['threshold', 'policy'],
+    )
+    drawn = [line.get_xydata().tolist() for line in whole.lines]
+    self.assertIn([[6.0, 0.6]], [np.round(d, 6).tolist() for d in drawn])
+    low, high = near.get_xlim()
+    self.assertBetween(low, 3.5, 4)
+    self.assertBetween(high, 4, 4.5)
+
   def test_without_frames_nothing_is_said_of_order(self):
     support.write_run(self.folder, {'random@6': (3.0, 0.7)}, records=0)
     self.assertEqual(
@@ -204,7 +227,7 @@ class FilesTest(support.PlotsTestCase):
       kept = {k: file[k] for k in file if k not in ('targets', 'level')}
     np.savez(path, **kept)
     names = [path.name for path in plots.draw(folder)]
-    self.assertEqual(names, ['pareto.png'])
+    self.assertEqual(names, ['pareto.png', 'front.png'])
     (short, whole) = curves.panels(curves.gather(folder))
     self.assertIn('4', short.title)
     self.assertIn('full diffusion', whole.title)
