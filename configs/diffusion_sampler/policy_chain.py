@@ -7,7 +7,8 @@ python -m launch.train --config=configs/diffusion_sampler/policy_chain.py \
 The comparison of the paper, denoisers first, three seeds:
 python -m launch.sweep --config=configs/diffusion_sampler/policy_chain.py \
   --workdir=runs/diffusion_chain --out=docs/results/diffusion_chain.json
-`policy_chain.py:brief` is its main rows with one seed, a quarter of an hour.
+`policy_chain.py:brief` is its main rows with one seed, a quarter of an hour,
+`:released` one policy of the paper's size with the rate and rounds of its code.
 """
 
 from ml_collections import ConfigDict
@@ -16,6 +17,11 @@ from configs import common as parts
 from configs.diffusion_sampler import common
 
 LONG = 'data.puzzle=chain(symbols=16,answer=32,short=8)'
+
+RELEASED = (
+  'policy.width=128 policy.mlp_width=512 policy.time_features=128 '
+  'optim.peak_lr=3e-5 run.steps=936'
+)
 
 BRIEF = (
   'denoiser',
@@ -29,7 +35,7 @@ BRIEF = (
 
 
 def get_config(arg: str = '') -> ConfigDict:
-  parts.check_arg(arg, ('smoke', 'brief'))
+  parts.check_arg(arg, ('smoke', 'brief', 'released'))
   smoke = arg == 'smoke'
   c = common.base(
     puzzle='chain(symbols=16, answer=16, short=8)',
@@ -50,6 +56,9 @@ def get_config(arg: str = '') -> ConfigDict:
   variants = _variants(smoke)
   if arg == 'brief':
     variants = tuple(v for v in variants if v[0] in BRIEF)
+  if arg == 'released':
+    own = ('policy_a=1', f'denoiser={{denoiser}} {RELEASED}')
+    variants = (variants[0], own)
   c.sweep = ConfigDict(
     dict(variants=variants, seeds=(0,) if arg else (0, 1, 2))
   )
