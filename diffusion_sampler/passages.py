@@ -79,7 +79,6 @@ def rows(strips: Sequence[written.Strip], record: int) -> Iterator[Row]:
   """What is before, the text as it is, and each sampler's."""
   first = strips[0]
   given = [written.GIVEN] * max(first.prompt.shape[1], first.target.shape[1])
-
   before = [str(piece) for piece in first.prompt[record] if piece]
   yield Row('before it', '', flow(before, given[: len(before)]))
   if first.target.shape[1]:
@@ -96,8 +95,8 @@ def figure(strips: Sequence[written.Strip]):
   blocks = [list(rows(strips, record)) for record in range(records)]
   # Half a line between rows, one more between records.
   high = sum(r.lines + 0.5 for block in blocks for r in block) + records
-  text = (MARGIN + LINE) * _WIDE / 72
-  width = text + 1.0
+  inner = (MARGIN + LINE) * _WIDE / 72
+  width = inner + 1.0
   fig, axes = plt.subplots(figsize=(width, high * _HIGH / 72 + 0.2))
   fig.subplots_adjust(0, 0, 1, 1)
   axes.set_xlim(-MARGIN, LINE + 1.0 * 72 / _WIDE)
@@ -119,7 +118,7 @@ def figure(strips: Sequence[written.Strip]):
         colour = '0.5' if token.order < 0 else 'black'
         axes.text(token.column, at, token.text, color=colour, **font)
       y += row.lines + 0.5
-    axes.axhline(y - 0.25, 0.01, text / width, color='0.8', lw=0.5)
+    axes.axhline(y - 0.25, 0.01, inner / width, color='0.8', lw=0.5)
     y += 1
   inset = axes.inset_axes((1 - 0.75 / width, 0.1, 0.02, 0.8))
   inset.axis('off')

@@ -109,6 +109,23 @@ class ClosedFormTest(parameterized.TestCase):
     np.testing.assert_allclose(one.w, -other.w, atol=1e-5)
     np.testing.assert_allclose(one.b, -other.b, atol=1e-5)
 
+  @parameterized.parameters(1, 2, 5)
+  def test_gram_by_its_sum(self, rows):
+    keys = jax.random.split(jax.random.key(rows), 2)
+    x, c = jax.random.normal(keys[0], (rows, 7)), jax.random.uniform(keys[1], 7)
+    want = np.zeros((rows, rows))
+    for n in range(7):
+      want += float(c[n]) * np.outer(x[:, n], x[:, n])
+    np.testing.assert_allclose(objective.gram(x, c), want, atol=1e-5)
+
+  def test_losses_are_those_of_two_exponentials(self):
+    z = np.linspace(-30, 30, 25)
+    got = objective.losses(jnp.float32(z), jnp.ones(25))
+    np.testing.assert_allclose(got, np.log1p(np.exp(-z)), rtol=1e-5, atol=1e-12)
+    # Nothing overflows, and labels are symmetric.
+    far = objective.losses(jnp.array([-1e4, 1e4]), jnp.array([1.0, 0.0]))
+    np.testing.assert_allclose(far, 1e4)
+
 
 class ReferenceTest(parameterized.TestCase):
   @parameterized.parameters(
