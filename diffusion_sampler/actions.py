@@ -108,9 +108,8 @@ def draw(
   # which STOP does not compete, has noise of its own: one noise for all would
   # hold back the others, and not STOP, below the first.
   pairs = jax.vmap(jax.random.split)(keys)
-  one_B = jnp.ones(logits.shape[0], jnp.int32)
   noise_BL = rules.draws(pairs[:, 0], length, jax.random.gumbel)
-  first_BL = rules.first(logits + noise_BL, eligible, one_B)
+  first_BL = rules.best(logits + noise_BL, eligible)
   noise_BL = rules.draws(pairs[:, 1], length + 1, jax.random.gumbel)
   noisy_BL = jnp.where(first_BL, jnp.inf, logits + noise_BL[:, :length])
   stop_B1 = config.stop / temperature + noise_BL[:, length:]

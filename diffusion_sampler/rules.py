@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from diffusion_sampler import stats as stats_lib
 from engine import options
+from lm import ops
 
 SCORES = ('confidence', 'margin', 'entropy')
 # The rank of what is not eligible: beyond any count.
@@ -89,15 +90,26 @@ def rank(score_BL, eligible_BL) -> Int[Array, 'B L']:
   return jnp.where(eligible_BL, place_BL, LAST)
 
 
-def first(score_BL, eligible_BL, count_B) -> Bool[Array, 'B L']:
-  """The `count_B` best of the eligible."""
-  return rank(score_BL, eligible_BL) < count_B[:, None]
+def first(
+  score_BL, eligible_BL, count: int | Int[Array, ' B']
+) -> Bool[Array, 'B L']:
+  """The `count` best of the eligible, or of each row its own number of them."""
+  if isinstance(count, int) and count == 1:
+    return best(score_BL, eligible_BL)
+  count_B1 = jnp.asarray(count).reshape(-1, 1)
+  return rank(score_BL, eligible_BL) < count_B1
+
+
+def best(score_BL, eligible_BL) -> Bool[Array, 'B L']:
+  """The one best of the eligible, without comparing pair by pair."""
+  score_BL = jnp.maximum(score_BL, jnp.finfo(score_BL.dtype).min)
+  at_B = ops.argmax(jnp.where(eligible_BL, score_BL, -jnp.inf))
+  return eligible_BL & (jnp.arange(score_BL.shape[-1]) == at_B[:, None])
 
 
 def at_least_one(action_BL, score_BL, eligible_BL) -> Bool[Array, 'B L']:
   """`action_BL`, or the best one where a row has none."""
-  one_B = jnp.ones(score_BL.shape[0], jnp.int32)
-  best_BL = first(score_BL, eligible_BL, one_B)
+  best_BL = best(score_BL, eligible_BL)
   return jnp.where(action_BL.any(-1, keepdims=True), action_BL, best_BL)
 
 
@@ -127,8 +139,7 @@ class Random(Reach):
   def __call__(self, stats, masked, block, key):
     del stats
     noise_BL = draws(key, masked.shape[-1])
-    count_B = jnp.full(masked.shape[:1], self.count)
-    return first(noise_BL, masked & block.inside, count_B)
+    return first(noise_BL, masked & block.inside, self.count)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -148,8 +159,7 @@ class TopK(Reach):
 
   def __call__(self, stats, masked, block, key):
     del key
-    count_B = jnp.full(masked.shape[:1], self.count)
-    return first(score(stats, self.by), masked & block.inside, count_B)
+    return first(score(stats, self.by), masked & block.inside, self.count)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -165,8 +175,7 @@ class LeftToRight(Reach):
     del stats, key
     order_L = -jnp.arange(masked.shape[-1], dtype=jnp.float32)
     order_BL = jnp.broadcast_to(order_L, masked.shape)
-    count_B = jnp.full(masked.shape[:1], self.count)
-    return first(order_BL, masked & block.inside, count_B)
+    return first(order_BL, masked & block.inside, self.count)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

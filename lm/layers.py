@@ -30,13 +30,18 @@ class RMSNorm(nn.Module):
 
 
 class Dense(nn.Module):
-  """Contracts the last `contract` axes with a kernel of logical `axes`."""
+  """Contracts the last `contract` axes with a kernel of logical `axes`.
+
+  With `outputs_first` the kernel is kept so, see `ops.matmul`; `axes` name the
+  contracted ones first all the same.
+  """
 
   features: tuple[int, ...]
   axes: tuple[str, ...]
   contract: int = 1
   use_bias: bool = False
   init_scale: float = 1.0
+  outputs_first: bool = False
 
   @nn.compact
   def __call__(self, x):
@@ -45,8 +50,13 @@ class Dense(nn.Module):
     for size in inputs:
       fan_in *= size
     init = nn.initializers.normal(self.init_scale * fan_in**-0.5)
-    kernel = param(self, 'kernel', init, (*inputs, *self.features), self.axes)
-    y = ops.matmul(x, kernel.astype(x.dtype), self.contract)
+    shape, axes = (*inputs, *self.features), self.axes
+    if self.outputs_first:
+      shape = (*self.features, *inputs)
+      axes = (*axes[self.contract :], *axes[: self.contract])
+    kernel = param(self, 'kernel', init, shape, axes)
+    kernel = kernel.astype(x.dtype)
+    y = ops.matmul(x, kernel, self.contract, self.outputs_first)
     if self.has_variable('params', 'lora_a'):  # see lm/lora.py
       low = self.get_variable('params', 'lora_a').astype(x.dtype)
       high = self.get_variable('params', 'lora_b').astype(x.dtype)

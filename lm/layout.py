@@ -5,7 +5,6 @@ switches `fused` and `scan_layers`).
 """
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,11 +15,14 @@ from lm import lora, transformer
 
 Config = transformer.TransformerConfig
 
-# What `fused` joins, and along which axis of a kernel.
+# What `fused` joins, and the number of their inputs' and outputs' axes. What
+# is joined is the first of the outputs.
 _JOINED = {
-  'qkv': (('query', 'key', 'value'), -2),
-  'gate_up': (('gate', 'up'), -1),
+  'qkv': (('query', 'key', 'value'), (1, 2)),
+  'gate_up': (('gate', 'up'), (1, 1)),
 }
+# Whose outputs come first besides.
+_ALONE = {'out': (2, 1), 'down': (1, 1)}
 
 
 def fuse(config: Config, params: Mapping[str, Any]):
@@ -40,10 +42,16 @@ def join_layers(params: dict[str, Any]) -> None:
 
   def joined(block):
     block = dict(block)
-    for whole, (parts, axis) in _JOINED.items():
-      parts = [block.pop(part) for part in parts]
-      join = functools.partial(_concatenate, axis)
-      block[whole] = jax.tree.map(join, *parts)
+    for whole, (parts, (inputs, outputs)) in _JOINED.items():
+      parts = [_turned(block.pop(part), inputs, outputs) for part in parts]
+      block[whole] = {
+        name: jnp.concatenate(
+          [part[name] for part in parts], -_joined_axis(name, inputs, outputs)
+        )
+        for name in parts[0]
+      }
+    for name, (inputs, outputs) in _ALONE.items():
+      block[name] = _turned(block[name], inputs, outputs)
     return block
 
   _change_blocks(params, joined)
@@ -58,13 +66,18 @@ def split(config: Config, params: Mapping[str, Any]):
 
   def parted(block):
     block = dict(block)
-    for whole, (parts, axis) in _JOINED.items():
-      pieces = jax.tree.map(
-        lambda a, whole=whole, axis=axis: jnp.split(a, cuts[whole], axis),
-        block.pop(whole),
-      )
+    for whole, (parts, (inputs, outputs)) in _JOINED.items():
+      pieces = {
+        name: jnp.split(
+          array, cuts[whole], -_joined_axis(name, inputs, outputs)
+        )
+        for name, array in block.pop(whole).items()
+      }
       for i, part in enumerate(parts):
-        block[part] = {name: piece[i] for name, piece in pieces.items()}
+        one = {name: piece[i] for name, piece in pieces.items()}
+        block[part] = _turned(one, outputs, inputs)
+    for name, (inputs, outputs) in _ALONE.items():
+      block[name] = _turned(block[name], outputs, inputs)
     return block
 
   params = dict(params)
@@ -72,8 +85,20 @@ def split(config: Config, params: Mapping[str, Any]):
   return dataclasses.replace(config, fused=False), params
 
 
-def _concatenate(axis, *arrays):
-  return jnp.concatenate(arrays, axis)
+def _joined_axis(name, inputs, outputs):
+  """Counted from the end: that of the first output, layers stacked or not."""
+  return outputs + (inputs if name == 'kernel' else 0)
+
+
+def _turned(dense, first, last):
+  """A kernel of `first` + `last` axes, or a stack of such, with those swapped.
+
+  A bias is what it was.
+  """
+  kernel = jnp.moveaxis(
+    dense['kernel'], range(-first - last, -last), range(-first, 0)
+  )
+  return dense | {'kernel': kernel}
 
 
 def _change_blocks(params, change):

@@ -37,9 +37,9 @@ class TransformerConfig:
 
   `scan_layers` compiles one layer and loops over stacked parameters (large
   models compile fast); unrolled layers run and decode faster on CPU. `fused`
-  keeps query, key and value as one kernel and gate and up as another: decodes
-  faster, trains slower. `remat` recomputes a layer's activations in the
-  backward pass.
+  keeps query, key and value as one kernel and gate and up as another, and all
+  kernels of a layer with their outputs first: decodes faster, trains slower.
+  `remat` recomputes a layer's activations in the backward pass.
 
   For Gemma 3: `activation` of the gate, 'silu' or 'gelu' (tanh form);
   `post_norms` on what a layer adds; `embed_scale` multiplies embeddings by
@@ -170,6 +170,7 @@ class Block(nn.Module):
         (count, c.head_dim),
         ('embed', axis, 'head_dim'),
         use_bias=c.qkv_bias,
+        outputs_first=c.fused,
         name=name,
       )(y)
 
@@ -202,6 +203,7 @@ class Block(nn.Module):
       ('heads', 'head_dim', 'embed'),
       contract=2,
       init_scale=residual_scale,
+      outputs_first=c.fused,
       name='out',
     )(mixed)
     if c.post_norms:
@@ -210,13 +212,19 @@ class Block(nn.Module):
     x = x + y
     y = RMSNorm(c.norm_eps, name='mlp_norm')(x)
     if c.fused:
-      both = Dense((2 * c.mlp_width,), ('embed', 'mlp'), name='gate_up')(y)
+      both = Dense(
+        (2 * c.mlp_width,), ('embed', 'mlp'), outputs_first=True, name='gate_up'
+      )(y)
       gate, up = jnp.split(both, 2, axis=-1)
     else:
       gate = Dense((c.mlp_width,), ('embed', 'mlp'), name='gate')(y)
       up = Dense((c.mlp_width,), ('embed', 'mlp'), name='up')(y)
     down = Dense(
-      (c.width,), ('mlp', 'embed'), init_scale=residual_scale, name='down'
+      (c.width,),
+      ('mlp', 'embed'),
+      init_scale=residual_scale,
+      outputs_first=c.fused,
+      name='down',
     )
     y = down(ACTIVATIONS[c.activation](gate) * up)
     if c.post_norms:

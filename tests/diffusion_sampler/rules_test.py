@@ -141,6 +141,16 @@ class TieTest(support.SamplerTestCase):
     got = support.act(rule, stats, masked, begun=4)
     self.assertEqual(support.chosen_set(got), want)
 
+  def test_the_best_is_the_first_by_pairs(self):
+    rng = np.random.default_rng(0)
+    grid = np.array([-np.inf, -1.0, 0.25, 0.25, 0.5, np.inf], np.float32)
+    score = jnp.asarray(rng.choice(grid, (200, 7)))
+    eligible = jnp.asarray(rng.random((200, 7)) < 0.3)
+    got = rules.best(score, eligible)
+    want = rules.first(score, eligible, jnp.ones(200, jnp.int32))
+    np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal(got.sum(-1), eligible.any(-1))
+
   def test_as_confident_as_the_threshold_is_enough(self):
     stats = support.confident([0.5, 0.75, 0.7])
     got = support.act(rules.Threshold(threshold=0.75), stats, [True] * 3)

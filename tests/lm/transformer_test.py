@@ -183,23 +183,29 @@ class TransformerTest(parameterized.TestCase):
     error = jnp.abs(got.astype(jnp.float32) - want).max()
     self.assertLess(error, 0.1 * jnp.abs(want).max())
 
-  @parameterized.parameters(((8,), 1, (6,)), ((2, 4), 2, (3, 2)))
-  def test_one_row_is_multiplied_like_many(self, inner, contract, outer):
+  @parameterized.product(
+    sizes=(((8,), 1, (6,)), ((2, 4), 2, (3, 2))), outputs_first=(False, True)
+  )
+  def test_one_row_is_multiplied_like_many(self, sizes, outputs_first):
+    inner, contract, outer = sizes
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=(5, *inner)), jnp.bfloat16)
     kernel = jnp.asarray(rng.normal(size=(*inner, *outer)), jnp.bfloat16)
     want = np.tensordot(
       np.asarray(x, np.float64), np.asarray(kernel, np.float64), contract
     )
+    if outputs_first:
+      kernel = turned(kernel, contract)
     for row in range(5):
-      got = ops.matmul(x[row][None, None], kernel, contract)
+      got = ops.matmul(x[row][None, None], kernel, contract, outputs_first)
       self.assertEqual(got.shape, (1, 1, *outer))
       np.testing.assert_allclose(
         np.asarray(got[0, 0], np.float64), want[row], rtol=1e-2, atol=1e-2
       )
 
-  def test_every_parameter_has_logical_axes(self):
-    model = transformer.Transformer(SMALL)
+  @parameterized.parameters(False, True)
+  def test_every_parameter_has_logical_axes(self, fused):
+    model = transformer.Transformer(dataclasses.replace(SMALL, fused=fused))
     boxed = model.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))
     leaves = jax.tree.leaves(
       boxed, is_leaf=lambda x: isinstance(x, nn.LogicallyPartitioned)
@@ -220,19 +226,30 @@ class TransformerTest(parameterized.TestCase):
       transformer.TransformerConfig(**(fields | change))
 
 
+def turned(kernel, contract):
+  """With its outputs first."""
+  axes = tuple(range(kernel.ndim))
+  return kernel.transpose(*axes[contract:], *axes[:contract])
+
+
 class OpsTest(parameterized.TestCase):
   """Hand-written gradients against those that JAX derives."""
 
-  @parameterized.parameters(1, 2)
-  def test_matmul(self, contract):
+  @parameterized.product(
+    contract=(1, 2), outer=((7,), (3, 2)), outputs_first=(False, True)
+  )
+  def test_matmul(self, contract, outer, outputs_first):
     keys = jax.random.split(jax.random.key(0), 3)
     inner = (4,) if contract == 1 else (4, 3)
     x = jax.random.normal(keys[0], (2, 5, *inner))
-    kernel = jax.random.normal(keys[1], (*inner, 7))
-    weight = jax.random.normal(keys[2], (2, 5, 7))
+    kernel = jax.random.normal(keys[1], (*inner, *outer))
+    weight = jax.random.normal(keys[2], (2, 5, *outer))
 
     def ours(x, kernel):
-      return jnp.sum(ops.matmul(x, kernel, contract) ** 2 * weight)
+      if outputs_first:
+        kernel = turned(kernel, contract)
+      y = ops.matmul(x, kernel, contract, outputs_first)
+      return jnp.sum(y**2 * weight)
 
     def plain(x, kernel):
       return jnp.sum(jnp.tensordot(x, kernel, contract) ** 2 * weight)
