@@ -6,8 +6,9 @@ python -m launch.plot --workdir=runs/adapted
 
 16k tokens a step, 51 epochs of the one million tokens of `wiki_summaries`. A
 larger corpus is --config.data.corpus=tfds:wikipedia/... or jsonl:/path.
-`:brief` is 200 steps of 1k tokens, half an hour on two cores, and `:smoke` a
-few on short records: minutes, most of them the loading of the model.
+`:brief` is 200 steps of 1k tokens, 40 minutes on two cores with 17 GB of
+memory, and `:smoke` a few on short records: minutes, most of them the loading
+of the model.
 
 python -m launch.sweep --config=$C:brief --workdir=runs/adapt_brief \
   --out=docs/results/diffusion_adapt_brief.json
