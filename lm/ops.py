@@ -46,7 +46,7 @@ def matmul(
 
   Or with its last, where its outputs come first: what an output is made of
   then lies together, and XLA's CPU, which lays a kernel out anew for every
-  product, does so in up to half less time. It shows where rows are few.
+  product, does so in up to a third less time. It shows where rows are few.
   """
   leading, inner = x.shape[: x.ndim - contract], x.shape[x.ndim - contract :]
   outputs = kernel.shape[contract:]
