@@ -91,13 +91,12 @@ def _advance(config, params, slots, until):
   def body(carry):
     i, s = carry
     logits_BV = decode.logits_of(s.hidden, table_VD)
-    token_B = sampling.draw(
+    token_B, logprob_B = sampling.draw(
       jax.vmap(jax.random.fold_in)(s.keys, s.steps),
       logits_BV,
       s.heat,
       top_p=s.top_p,
     )
-    logprob_B = sampling.token_logprob(logits_BV, token_B)
     if top:
       best_BK, ids_BK = jax.lax.top_k(logits_BV, top)
       best_BK -= jax.nn.logsumexp(logits_BV, axis=-1, keepdims=True)

@@ -5,12 +5,13 @@ that came later, or was padded at the front, sees only its last `lengths` slots
 and counts its positions from there. So one contiguous write serves rows of any
 length, and a finished row can be replaced by another in mid-decoding.
 
-What all rows have read first, such as worked examples, can lie in a cache of
-one row beneath them: it is kept once, and one matmul serves all rows, where a
-copy each would be read from memory at every step.
+What rows have read in common lies in a cache beneath them: it is kept once, and
+one matmul serves all of them, where a copy each would be read from memory at
+every step. Beneath the samples of a few prompts lies a cache with a row for
+each prompt, and beneath that one of a single row: worked examples, say.
 
-Shapes: B sequences, T new positions, S slots, P slots of the cache beneath, K
-key-value heads, H head width, L layers.
+Shapes: B sequences, T new positions, S slots, C rows and P slots of a cache
+beneath, K key-value heads, H head width, L layers.
 """
 
 import functools
@@ -33,8 +34,9 @@ class Cache(struct.PyTreeNode):
   else lies in the slots is stale: to forget a tail, lower both. Positions that
   are written together must not pass the last slot; single ones go round.
 
-  `base`: a cache of one row that lies before every row and is never written;
-  none if absent. `cursor` and `lengths` count without it.
+  `base`: a cache that lies before the rows and is never written; none if
+  absent. Each of its C rows lies before B / C consecutive ones. `cursor` and
+  `lengths` count without it.
   """
 
   keys: Any
@@ -54,16 +56,19 @@ class Cache(struct.PyTreeNode):
       batch: B.
       size: S, the most positions that a row can see.
       padding: [B] tokens at the front of what is read first; none if absent.
-      base: of one row, which all rows have read; none if absent.
+      base: what the rows have read before; none if absent.
 
     Raises:
-      ValueError: `base` has other than one row, or a base of its own.
+      ValueError: `batch` is no multiple of the base's rows, or beneath the
+        base lies another of more than one row.
     """
-    if base is not None and (len(base.lengths) != 1 or base.base is not None):
+    if base is not None and batch % len(base.lengths):
       raise ValueError(
-        'expected a base of one row without a base of its own, came '
-        f'{len(base.lengths)} rows'
+        f'expected a multiple of the {len(base.lengths)} rows of the base, '
+        f'came {batch}'
       )
+    if base is not None and base.base is not None:
+      base.base.check_one()
     rows, (width, heads) = (batch, config.kv_heads), (config.head_dim, size)
 
     def empty(shape):
@@ -89,17 +94,17 @@ class Cache(struct.PyTreeNode):
 
   @property
   def arrays(self) -> tuple[Any, ...]:
-    """(keys, values), or with a base (keys, values, its keys, its values)."""
+    """(keys, values), and those of each cache beneath, the next one first."""
     own = self.keys, self.values
     return own if self.base is None else own + self.base.arrays
 
   def positions(self, count: int) -> Int[Array, 'B T']:
     """Of the next `count` tokens of each row; of padding any."""
-    before = 0 if self.base is None else self.base.lengths
     own_BT = self.lengths[:, None] + jnp.arange(count)
-    return jnp.maximum(own_BT, 0) + before
+    own_BT = jnp.maximum(own_BT, 0)
+    return own_BT + sum(n_B[:, None] for _, n_B in self._beneath())
 
-  def mask(self, count: int, window=None) -> Bool[Array, 'B T PS']:
+  def mask(self, count: int, window=None) -> Bool[Array, 'B T SP']:
     """Which slots the next `count` tokens see, themselves included.
 
     Args:
@@ -107,7 +112,7 @@ class Cache(struct.PyTreeNode):
       window: only the last so many, if not None.
 
     Returns:
-      Of the slots beneath, if there are any, and then of the own ones.
+      Of the slots in the order of `arrays`.
     """
     slots_T1 = self.cursor + jnp.arange(count)[:, None]
     age_TS = (slots_T1 - jnp.arange(self.size)) % self.size
@@ -115,15 +120,33 @@ class Cache(struct.PyTreeNode):
     seen_BTS = age_TS <= reach_BT1
     if window is not None:
       seen_BTS &= age_TS < window
-    if self.base is None:
-      return seen_BTS
-    last = self.base.cursor - 1
-    age_P = (last - jnp.arange(self.base.size)) % self.base.size
-    seen_P = age_P < self.base.lengths
-    seen_BTP = jnp.broadcast_to(seen_P, (*seen_BTS.shape[:2], self.base.size))
-    if window is not None:
-      seen_BTP &= reach_BT1 + 1 + age_P < window
-    return jnp.concatenate([seen_BTP, seen_BTS], -1)
+    seen, reach_BT1 = [seen_BTS], reach_BT1 + 1
+    for base, lengths_B in self._beneath():
+      age_P = (base.cursor - 1 - jnp.arange(base.size)) % base.size
+      lengths_B11 = lengths_B[:, None, None]
+      seen_BTP = jnp.broadcast_to(
+        age_P < lengths_B11, (*seen_BTS.shape[:2], base.size)
+      )
+      if window is not None:
+        seen_BTP &= reach_BT1 + age_P < window
+      seen.append(seen_BTP)
+      reach_BT1 += lengths_B11
+    return jnp.concatenate(seen, -1)
+
+  def _beneath(self):
+    """Each cache beneath, and what a row of this one has read in it [B]."""
+    base, rows = self.base, len(self.lengths)
+    while base is not None:
+      count = rows // len(base.lengths)
+      yield base, jnp.repeat(base.lengths, count)
+      base = base.base
+
+  def check_one(self) -> None:
+    """Raises ValueError if what lies beneath others has several rows."""
+    if len(self.lengths) != 1:
+      raise ValueError(
+        f'expected a base of one row, came {len(self.lengths)} rows'
+      )
 
   def advanced(self, keys, values, count: int) -> 'Cache':
     """With what was written, and the cursor behind it."""
@@ -135,7 +158,13 @@ class Cache(struct.PyTreeNode):
     )
 
   def rows(self, index: Int[Array, ' R']) -> 'Cache':
-    """The given rows, in the given order; a row may come several times."""
+    """The given rows, in the given order; a row may come several times.
+
+    Raises:
+      ValueError: a base of several rows, which would lie before others.
+    """
+    if self.base is not None:
+      self.base.check_one()
 
     def take(a):
       return jnp.take(a, index, axis=a.ndim - 4)

@@ -2,8 +2,9 @@
 
 Prompts of uneven length are padded at the front, in buckets, and the padding
 is seen by nobody: a row's result does not depend on the others. Samples of one
-prompt share its prefill. Finished rows leave the batch when they are half of
-it, and the loop ends with the last unfinished one.
+prompt share its prefill, and its keys and values lie beneath them, once.
+Finished rows leave the batch when they are half of it, and the loop ends with
+the last unfinished one.
 
 Shapes: B prompts, G samples a prompt, R = B G rows, T prompt positions, M new
 tokens, V vocabulary.
@@ -20,7 +21,7 @@ from flax import struct
 from jaxtyping import Array, Float, Int
 
 from lm import cache as caches
-from lm import sampling, transformer
+from lm import compaction, sampling, transformer
 
 # A batch of fewer rows costs hardly less.
 FEWEST_ROWS = 8
@@ -122,7 +123,7 @@ def sample(
       f'the shape {list(heat.shape)}'
     )
   heat = heat.reshape(heat.shape + (1,) * (2 - heat.ndim))
-  state = _begin(
+  state, base = _begin(
     config,
     params,
     tokens_BT,
@@ -140,6 +141,7 @@ def sample(
     top_p=top_p,
     stop=tuple(stop),
     process=process,
+    base=base,
   )
 
 
@@ -194,39 +196,62 @@ def _begin(config, params, tokens_BT, pad_B, keys_B, heat_BM, *, num_samples):
   """Reads the prompts; one row a sample from here on."""
   (batch, length), steps = tokens_BT.shape, heat_BM.shape[1]
   model = transformer.Transformer(config)
-  cache = caches.Cache.create(config, batch, length + steps, pad_B)
+  size = length + room(num_samples, steps)
+  cache = caches.Cache.create(config, batch, size, pad_B)
   out = model.apply({'params': params}, tokens_BT, cache=cache)
   return begin(
-    out.hidden[:, -1], out.cache, keys_B, heat_BM, num_samples=num_samples
+    config,
+    out.hidden[:, -1],
+    out.cache,
+    keys_B,
+    heat_BM,
+    num_samples=num_samples,
   )
 
 
+def room(num_samples: int, steps: int) -> int:
+  """Slots that `begin` asks for behind a prompt: samples have their own."""
+  return steps if num_samples == 1 else 0
+
+
 def begin(
-  hidden_BD, cache, keys_B, heat_BM, *, num_samples, entropy=False, idle_B=None
-) -> _State:
+  config,
+  hidden_BD,
+  cache,
+  keys_B,
+  heat_BM,
+  *,
+  num_samples,
+  entropy=False,
+  idle_B=None,
+) -> tuple[_State, caches.Cache | None]:
   """Rows that go on from what has been read; inside jit.
 
   Args:
+    config: of the model.
     hidden_BD: what the first new token follows from.
-    cache: has read it, with room for M more. What lies beneath it goes to
-      `finish` too.
+    cache: has read it, with `room` for more.
     keys_B: one a prompt; sample g of it draws with the key folded with g.
     heat_BM: temperatures.
     num_samples: G rows a prompt.
     entropy: whether entropies are kept.
     idle_B: prompts of which nothing is drawn; none if absent.
+
+  Returns:
+    The rows, and what lies beneath them: the `base` of `finish`.
   """
   batch, steps = heat_BM.shape
   index_R = jnp.repeat(jnp.arange(batch), num_samples)
   each = jax.vmap(jax.random.fold_in, (None, 0))
   keys_BG = jax.vmap(each, (0, None))(keys_B, jnp.arange(num_samples))
   rows = batch * num_samples
-  return _State(
+  base = cache.base
+  if num_samples > 1:
+    cache, base = caches.Cache.create(config, rows, steps), cache
+  state = _State(
     step=jnp.int32(0),
     hidden=hidden_BD[index_R],
-    cache=(cache.rows(index_R) if num_samples > 1 else cache).replace(
-      base=None
-    ),
+    cache=cache.replace(base=None),
     keys=keys_BG.reshape(rows),
     heat=heat_BM[index_R],
     tokens=jnp.full((rows, steps), -1, jnp.int32),
@@ -234,6 +259,7 @@ def begin(
     entropies=jnp.zeros((rows, steps)) if entropy else None,
     done=jnp.zeros(rows, bool) if idle_B is None else idle_B[index_R],
   )
+  return state, base
 
 
 @functools.partial(
@@ -251,17 +277,17 @@ def _run(config, params, state, until, base, *, top_k, top_p, stop, process):
 
   def choose(s):
     logits_RV = logits_of(s.hidden, table_VD)
-    changed_RV = logits_RV
+    changed_RV, own_RV = logits_RV, None
     if process is not None:
-      changed_RV = process(logits_RV, s.step, s.tokens)
-    token_R = sampling.draw(
+      changed_RV, own_RV = process(logits_RV, s.step, s.tokens), logits_RV
+    token_R, logprob_R = sampling.draw(
       jax.vmap(jax.random.fold_in, (0, None))(s.keys, s.step),
       changed_RV,
       s.heat[:, s.step],
       top_k=top_k,
       top_p=top_p,
+      own=own_RV,
     )
-    logprob_R = sampling.token_logprob(logits_RV, token_R)
     if s.entropies is not None:
       entropy_R = jnp.where(s.done, 0.0, sampling.entropy(logits_RV))
       s = s.replace(entropies=s.entropies.at[:, s.step].set(entropy_R))
@@ -304,6 +330,8 @@ def finish(
 ) -> Samples:
   """Runs to the end; finished rows leave when they are half of a batch.
 
+  Those that share a row of `base` stay together, as many of each.
+
   Args:
     config: of the model.
     params: of the model.
@@ -315,7 +343,7 @@ def finish(
     process: see `sample`.
     fewest_rows: a batch never gets smaller. Each halving is a program to
       compile, and saves nothing where fewer rows cost as much.
-    base: the cache beneath that of all rows; none if absent.
+    base: from `begin`.
   """
   settings = dict(top_k=top_k, top_p=top_p, stop=stop, process=process)
   rows, steps = state.tokens.shape
@@ -323,10 +351,13 @@ def finish(
   logprobs_RM = np.zeros((rows, steps), np.float32)
   entropy = state.entropies is not None
   entropies_RM = np.zeros((rows, steps if entropy else 0), np.float32)
-  where_R = np.arange(rows)
+  # By row of the base.
+  where = np.arange(rows).reshape(1 if base is None else len(base.lengths), -1)
+  at_work = rows
   while True:
-    until = where_R.size // 2 if where_R.size >= 2 * fewest_rows else 0
+    until = at_work // 2 if where.size >= 2 * fewest_rows else 0
     state = _run(config, params, state, jnp.int32(until), base, **settings)
+    where_R = where.reshape(-1)
     tokens_RM[where_R] = state.tokens
     logprobs_RM[where_R] = state.logprobs
     if entropy:
@@ -334,11 +365,14 @@ def finish(
     done_R = np.asarray(state.done)
     if done_R.all() or int(state.step) >= steps:
       break
-    # The unfinished, and finished ones to fill the bucket.
-    order = np.argsort(done_R, kind='stable')
-    size = max(fewest_rows, 1 << (int((~done_R).sum()) - 1).bit_length())
-    state = _keep(state, jnp.asarray(order[:size]))
-    where_R = where_R[order[:size]]
+    kept = compaction.kept(done_R.reshape(where.shape), fewest_rows)
+    if kept.size > 0.75 * where.size:  # it would save too little
+      at_work = int((~done_R).sum())
+      continue
+    if len(kept) < len(where):
+      base = _rows(base, kept[:, 0] // where.shape[1])
+    state, at_work = _rows(state, kept.reshape(-1)), kept.size
+    where = where_R[kept]
 
   def split(a):
     return jnp.asarray(einops.rearrange(a, '(b g) ... -> b g ...', b=batch))
@@ -351,7 +385,9 @@ def finish(
   )
 
 
-_keep = jax.jit(_State.rows)
+@jax.jit
+def _rows(state_or_cache, index):
+  return state_or_cache.rows(index)
 
 
 def logits_of(hidden_RD, table_VD) -> Float[Array, 'R V']:

@@ -232,7 +232,7 @@ def sample(
       [prompts[r][shared:] for r in rows], batch, width
     )
     filled = rows + rows[:1] * (batch - len(rows))
-    state = _begin_sample(
+    state, beneath = _begin_sample(
       config,
       num_samples,
       entropy,
@@ -251,7 +251,7 @@ def sample(
       batch,
       stop=tuple(stop),
       fewest_rows=fewest_rows,
-      base=base,
+      base=beneath,
     )
     for place, row in enumerate(rows):
       out[row] = jax.tree.map(lambda a, i=place: a[i : i + 1], found)
@@ -271,10 +271,12 @@ def _begin_sample(
   heat,
   idle_B,
 ):
+  room = decode.room(samples, heat.shape[1])
   hidden_BD, cache = _read_ends(
-    config, heat.shape[1], params, base, tokens_BT, lengths_B
+    config, room, params, base, tokens_BT, lengths_B
   )
   return decode.begin(
+    config,
     hidden_BD,
     cache,
     keys_B,

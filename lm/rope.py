@@ -3,7 +3,6 @@
 Shapes: B sequences, T positions, N heads, H head width, h = H / 2.
 """
 
-import jax
 import jax.numpy as jnp
 
 
@@ -11,10 +10,13 @@ def table(positions_BT, head_dim: int, base: float):
   """Cosines and sines [B, T, H/2] of the rotation angles, float32."""
   frequency = base ** (-jnp.arange(0, head_dim, 2, jnp.float32) / head_dim)
   angles_BTh = positions_BT[..., None].astype(jnp.float32) * frequency
-  # Behind a barrier, or XLA makes them again wherever a layer rotates.
-  return jax.lax.optimization_barrier(
-    (jnp.cos(angles_BTh), jnp.sin(angles_BTh))
+  cos_sin_BTH = jnp.concatenate([jnp.cos(angles_BTh), jnp.sin(angles_BTh)], -1)
+  # Times the identity: XLA's CPU drops barriers and makes what is elementwise
+  # again in every layer that rotates, but never a product.
+  cos_sin_BTH = jnp.einsum(
+    'bth,hw->btw', cos_sin_BTH, jnp.eye(head_dim), precision='highest'
   )
+  return tuple(jnp.split(cos_sin_BTH, 2, axis=-1))
 
 
 def rotate(x_BTNH, table_BTh):

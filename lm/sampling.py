@@ -4,6 +4,8 @@ Pure functions of arrays, used by decoders inside jit. Shapes: B rows, V
 vocabulary.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
@@ -67,13 +69,15 @@ def keep_top_p(
 
 
 def _inverse_cdf(keys_B, logits_BV):
-  """Draws by one uniform number a row, in two levels of cumulative sums.
+  """Tokens by one uniform number a row, and the log of the summed exponentials.
 
   Gumbel noise would ask for V random numbers a row, which on CPU cost more
-  than the model. Sums over runs of 256 keep the rounding of float32 small.
+  than the model. Here it is two levels of cumulative sums; those over runs of
+  256 keep the rounding of float32 small.
   """
   batch, size = logits_BV.shape
-  p_BV = jnp.exp(logits_BV - logits_BV.max(-1, keepdims=True))
+  most_B1 = logits_BV.max(-1, keepdims=True)
+  p_BV = jnp.exp(logits_BV - most_B1)
   p_BV = jnp.pad(p_BV, ((0, 0), (0, -size % _RUN)))
   runs_BnR = p_BV.reshape(batch, -1, _RUN)
 
@@ -89,11 +93,13 @@ def _inverse_cdf(keys_B, logits_BV):
 
   mass_Bn = runs_BnR.sum(-1)
   u_B = jax.vmap(jax.random.uniform)(keys_B)
-  target_B = u_B * mass_Bn.sum(-1)
+  total_B = mass_Bn.sum(-1)
+  target_B = u_B * total_B
   run_B, before_B = find(target_B, mass_Bn)
   inside_BR = runs_BnR[jnp.arange(batch), run_B]
   place_B, _ = find(target_B - before_B, inside_BR)
-  return run_B * _RUN + place_B
+  tokens_B = (run_B * _RUN + place_B).astype(jnp.int32)
+  return tokens_B, most_B1[:, 0] + jnp.log(total_B)
 
 
 def draw(
@@ -103,11 +109,12 @@ def draw(
   *,
   top_k: int = 0,
   top_p: float | Float[Array, ' B'] = 1.0,
-) -> Int[Array, ' B']:
-  """One token a row.
+  own: Float[Array, 'B V'] | None = None,
+) -> tuple[Int[Array, ' B'], Float[Array, ' B']]:
+  """One token a row, and its log-probability.
 
-  A row depends on its own key, logits and temperature only: whatever else is
-  in the batch, it draws the same.
+  That is the model's own, see `token_logprob`. A row depends on its own key,
+  logits and temperature only: whatever else is in the batch, it draws the same.
 
   Args:
     keys: one a row; consumed.
@@ -116,24 +123,40 @@ def draw(
       (the lowest id of equals).
     top_k: see `keep_top_k`; 0 keeps all.
     top_p: see `keep_top_p`; 1 keeps all.
+    own: the model's logits, where `logits` are changed ones.
   """
   logits = logits.astype(jnp.float32)
   hot_B = temperature > 0
 
-  def drawn(logits):
+  def drawn():
     scaled_BV = logits / jnp.where(hot_B, temperature, 1.0)[:, None]
     scaled_BV = keep_top_p(keep_top_k(scaled_BV, top_k), top_p)
-    return _inverse_cdf(keys, scaled_BV).astype(jnp.int32)
+    return _inverse_cdf(keys, scaled_BV)[0]
 
-  def largest(logits):
-    return ops.argmax(logits)
+  def scored(choose):
+    def branch():
+      tokens_B = choose()
+      return tokens_B, token_logprob(logits if own is None else own, tokens_B)
 
-  def both(logits):
-    return jnp.where(hot_B, drawn(logits), largest(logits))
+    return branch
+
+  def as_it_is():
+    # The sum that a draw takes is the one that a log-probability asks for.
+    tokens_B, lse_B = _inverse_cdf(keys, logits)
+    return tokens_B, _picked(logits, tokens_B) - lse_B
 
   # Each pass over the vocabulary costs: a batch of one kind pays for one.
+  largest = functools.partial(ops.argmax, logits)
+  branches = [
+    scored(largest),
+    scored(lambda: jnp.where(hot_B, drawn(), largest())),
+    scored(drawn),
+  ]
   kind = hot_B.any().astype(jnp.int32) + hot_B.all()
-  return jax.lax.switch(kind, (largest, both, drawn), logits)
+  if own is None and not 0 < top_k < logits.shape[-1]:
+    branches.append(as_it_is)
+    kind += ((temperature == 1) & (jnp.asarray(top_p) >= 1)).all()
+  return jax.lax.switch(kind, branches)
 
 
 def token_logprob(
@@ -141,8 +164,11 @@ def token_logprob(
 ) -> Float[Array, ' B']:
   """log p(token) of the model itself, at temperature 1 and without cuts."""
   logits = logits.astype(jnp.float32)
-  picked_B = jnp.take_along_axis(logits, tokens[:, None], -1)[:, 0]
-  return picked_B - jax.nn.logsumexp(logits, axis=-1)
+  return _picked(logits, tokens) - jax.nn.logsumexp(logits, axis=-1)
+
+
+def _picked(logits_BV, tokens_B):
+  return jnp.take_along_axis(logits_BV, tokens_B[:, None], -1)[:, 0]
 
 
 def entropy(logits: Float[Array, 'B V']) -> Float[Array, ' B']:

@@ -169,14 +169,52 @@ class BaseTest(parameterized.TestCase):
     error = np.abs(np.float32(got) - np.float32(exact)).max()
     self.assertLess(error, 2 * np.abs(np.float32(want) - exact).max())
 
-  def test_other_than_one_row_is_refused(self):
+  @parameterized.parameters((None, False), (None, True), (5, False), (9, True))
+  def test_rows_of_a_base_lie_before_their_own(self, window, scan_layers):
+    """One row beneath two of uneven length beneath six, each as if alone."""
+    config = transformer.TransformerConfig(
+      vocab_size=31,
+      layers=2,
+      width=16,
+      heads=4,
+      kv_heads=2,
+      mlp_width=24,
+      window=window,
+      global_every=2,
+      scan_layers=scan_layers,
+    )
+    model = transformer.Transformer(config)
+    rng = np.random.default_rng(1)
+    first, *prompts = (rng.integers(0, 31, n).tolist() for n in (6, 4, 3))
+    own = rng.integers(0, 31, (6, 3))
+    params = model.init(jax.random.key(2), jnp.zeros((1, 2), jnp.int32))
+    read = jax.jit(model.apply)
+    empty = caches.Cache.create(config, 1, 8)
+    cache = read(params, jnp.array([first]), cache=empty).cache
+    cache = caches.Cache.create(config, 2, 5, jnp.array([0, 1]), cache)
+    tokens_BT = jnp.array([prompts[0], [0, *prompts[1]]])
+    cache = read(params, tokens_BT, cache=cache).cache
+    cache = caches.Cache.create(config, 6, 3, base=cache)
+    hidden = []
+    for step in range(3):
+      out = read(params, jnp.asarray(own[:, step : step + 1]), cache=cache)
+      cache = out.cache
+      hidden.append(out.hidden[:, 0])
+    for row in range(6):
+      ids = [*first, *prompts[row // 3], *own[row].tolist()]
+      want = read(params, jnp.array([ids])).hidden[0, -3:]
+      got = np.stack([h[row] for h in hidden])
+      np.testing.assert_allclose(got, want, atol=2e-5)
+    with self.assertRaisesRegex(ValueError, 'base of one row, came 2'):
+      cache.rows(jnp.array([0]))
+
+  def test_rows_that_a_base_cannot_lie_before_are_refused(self):
     two = caches.Cache.create(CONFIG, 2, SIZE)
-    with self.assertRaisesRegex(ValueError, 'one row .* came 2 rows'):
+    with self.assertRaisesRegex(ValueError, 'multiple of the 2 .* came 3'):
       caches.Cache.create(CONFIG, 3, SIZE, base=two)
-    one = caches.Cache.create(CONFIG, 1, SIZE)
-    above = caches.Cache.create(CONFIG, 1, SIZE, base=one)
-    with self.assertRaisesRegex(ValueError, 'without a base of its own'):
-      caches.Cache.create(CONFIG, 3, SIZE, base=above)
+    above = caches.Cache.create(CONFIG, 4, SIZE, base=two)
+    with self.assertRaisesRegex(ValueError, 'base of one row, came 2'):
+      caches.Cache.create(CONFIG, 8, SIZE, base=above)
 
 
 if __name__ == '__main__':

@@ -69,6 +69,21 @@ class SampleTest(parameterized.TestCase):
           places=4,
         )
 
+  @parameterized.product(family=('llama', 'gemma3'), scan_layers=(False, True))
+  def test_samples_share_what_lies_beneath(self, family, scan_layers):
+    model = load(family, scan_layers=scan_layers)
+    out = draw(
+      model,
+      PROMPTS,
+      jax.random.key(0),
+      max_new_tokens=9,
+      temperature=0.0,
+      num_samples=3,
+    )
+    for row, prompt in enumerate(PROMPTS):
+      want = greedy(load(family), prompt, 9)
+      self.assertEqual(out.tokens[row].tolist(), [want] * 3, prompt)
+
   def test_a_prompt_draws_the_same_in_any_batch(self):
     model = load()
     keys = jax.random.split(jax.random.key(3), len(PROMPTS))
@@ -121,12 +136,18 @@ class SampleTest(parameterized.TestCase):
       )
       self.assertFalse(np.any(out.logprobs[row, 0, length:]))
 
-  def test_finished_rows_leave_and_change_nothing(self):
+  @parameterized.parameters((40, 1), (8, 9), (2, 32))
+  def test_finished_rows_leave_and_change_nothing(self, count, num_samples):
     model = load()
-    # 40 rows, of which most stop early: 40, 16, then 8 rows at work.
-    prompts = [[i] for i in range(40)]
-    settings = dict(max_new_tokens=30, temperature=1.0, stop=range(0, 61, 9))
-    keys = jax.random.split(jax.random.key(4), 40)
+    # Most stop early: of 40 rows 16, then 8 are at work.
+    prompts = [[i] for i in range(count)]
+    settings = dict(
+      max_new_tokens=30,
+      temperature=1.0,
+      stop=range(0, 61, 9),
+      num_samples=num_samples,
+    )
+    keys = jax.random.split(jax.random.key(4), count)
     sizes = []
     run = decode._run
 
@@ -136,10 +157,10 @@ class SampleTest(parameterized.TestCase):
 
     with mock.patch.object(decode, '_run', watched):
       whole = draw(model, prompts, keys, **settings)
-    self.assertEqual(sizes[0], 40)
+    self.assertEqual(sizes[0], count * num_samples)
     self.assertLessEqual(sizes[-1], 16)
     self.assertEqual(sizes, sorted(sizes, reverse=True))
-    for row in range(0, 40, 3):
+    for row in range(0, count, 3):
       alone = draw(
         model, prompts[row : row + 1], keys[row : row + 1], **settings
       )

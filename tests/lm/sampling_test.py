@@ -55,7 +55,7 @@ class DrawTest(parameterized.TestCase):
 
     def one(key):
       keys = jax.random.split(key, 2)
-      return sampling.draw(keys, LOGITS, temperature, **cuts)
+      return sampling.draw(keys, LOGITS, temperature, **cuts)[0]
 
     tokens = jax.vmap(one)(keys)
     return np.bincount(tokens[:, 0], minlength=5) / count
@@ -75,13 +75,13 @@ class DrawTest(parameterized.TestCase):
 
   def test_zero_is_greedy_beside_a_hot_row(self):
     for seed in range(20):
-      tokens = sampling.draw(
+      tokens, _ = sampling.draw(
         jax.random.split(jax.random.key(seed), 2), LOGITS, jnp.array([0.0, 5.0])
       )
       self.assertEqual(int(tokens[0]), 1)
 
   def test_a_row_does_not_depend_on_the_others(self):
-    draw = jax.jit(sampling.draw)
+    draw = jax.jit(lambda *a: sampling.draw(*a)[0])
     for seed in range(20):
       keys = jax.random.split(jax.random.key(seed), 2)
       both = draw(keys, LOGITS, jnp.array([1.0, 3.0]))
@@ -118,7 +118,7 @@ class DrawTest(parameterized.TestCase):
     count = 20_000
     keys = jax.random.split(jax.random.key(0), count)
     logits = jnp.broadcast_to(jnp.asarray(z), (count, 900))
-    drawn = np.asarray(jax.jit(sampling.draw)(keys, logits, jnp.ones(count)))
+    drawn = np.asarray(jax.jit(sampling.draw)(keys, logits, jnp.ones(count))[0])
     p = np.exp(z.astype(np.float64))
     p /= p.sum()
     self.assertFalse(np.any((drawn >= 256) & (drawn < 512)))
@@ -130,6 +130,31 @@ class DrawTest(parameterized.TestCase):
   def test_logprob_is_the_models_own(self):
     got = sampling.token_logprob(LOGITS, jnp.array([3, 0]))
     np.testing.assert_allclose(got, np.log([0.25, 0.2]), rtol=1e-5)
+
+  @parameterized.parameters(
+    # Greedy, a mixed batch, as it is, hot, and with cuts.
+    ([0.0, 0.0], {}),
+    ([0.0, 1.0], {}),
+    ([1.0, 1.0], {}),
+    ([1.0, 2.0], {}),
+    ([1.0, 1.0], {'top_k': 3}),
+    ([1.0, 1.0], {'top_p': 0.7}),
+    ([1.0, 1.0], {'top_p': jnp.array([1.0, 0.7])}),
+  )
+  def test_drawn_tokens_come_with_the_models_own_logprob(self, heat, cuts):
+    rng = np.random.default_rng(2)
+    z = rng.normal(size=(2, 700)).astype(np.float32) * 3 + 50
+    other = rng.normal(size=(2, 700)).astype(np.float32)
+    logp = z.astype(np.float64) - 50
+    logp -= np.log(np.exp(logp).sum(-1, keepdims=True))
+    heat = jnp.array(heat)
+    draw = jax.jit(lambda keys, *a, **k: sampling.draw(keys, *a, **cuts, **k))
+    for seed in range(5):
+      keys = jax.random.split(jax.random.key(seed), 2)
+      tokens, got = draw(keys, jnp.asarray(z), heat)
+      np.testing.assert_allclose(got, logp[[0, 1], tokens], atol=2e-5)
+      tokens, got = draw(keys, jnp.asarray(other), heat, own=jnp.asarray(z))
+      np.testing.assert_allclose(got, logp[[0, 1], tokens], atol=2e-5)
 
   def test_entropy_is_that_of_the_whole_distribution(self):
     # Hand counts: two equals, all equals, one that is certain; and P, whose

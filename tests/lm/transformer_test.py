@@ -283,6 +283,20 @@ class OpsTest(parameterized.TestCase):
       want(q, k, v),
     )
 
+  def test_angles_are_made_once(self):
+    config = transformer.TransformerConfig(
+      vocab_size=16, layers=3, width=16, heads=2, mlp_width=16
+    )
+    model, tokens = transformer.Transformer(config), jnp.zeros((2, 8), int)
+    params = model.init(jax.random.key(0), tokens)
+
+    @jax.grad
+    def slope(params, positions):
+      return model.apply(params, tokens, positions).hidden.sum()
+
+    compiled = jax.jit(slope).lower(params, tokens).compile()
+    self.assertEqual(compiled.as_text().count(' cosine('), 1)
+
   def test_argmax_takes_the_first_of_equals(self):
     nan, least = jnp.nan, -jnp.inf
     rows = [[1, 3, 3, 0], [least] * 4, [least, 2, 2, 2], [0, nan, 1, 5]]
@@ -291,6 +305,18 @@ class OpsTest(parameterized.TestCase):
     self.assertBetween(got[3], 0, 3)  # somewhere in the row
     x = jax.random.normal(jax.random.key(0), (3, 5, 70)).astype(jnp.bfloat16)
     np.testing.assert_array_equal(ops.argmax(x), x.argmax(-1))
+
+  def test_argmax_of_a_vocabulary_is_that_of_its_runs(self):
+    rng = np.random.default_rng(0)
+    for size in (4096, 4096 + 32, 8190):  # runs of 256, of 32, and none
+      # Few values, so that equals lie in one run and in several.
+      x = rng.integers(0, 40, (5, 3, size)).astype(np.float32)
+      x[0, 0] = -np.inf
+      x[0, 1, :-1] = -1.0
+      got = jax.jit(ops.argmax)(jnp.asarray(x))
+      np.testing.assert_array_equal(got, x.argmax(-1))
+      x[1, 1, 7] = np.nan
+      self.assertBetween(ops.argmax(jnp.asarray(x))[1, 1], 0, size - 1)
 
   def test_gelu_is_x_times_the_normal_distribution(self):
     x = np.linspace(-6, 6, 241)
