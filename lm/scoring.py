@@ -3,10 +3,11 @@
 Nothing is drawn here. Prompts are padded in buckets and run in groups; a row's
 result does not depend on the others.
 
-Shapes: B prompts, C options, R continuations, T positions, P asked positions,
-D width, V vocabulary.
+Shapes: B prompts, N continuations of each, R = B N, C options or tokens of a
+continuation, T positions, P asked positions, D width, V vocabulary.
 """
 
+import collections
 import functools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -45,6 +46,8 @@ def score(
 ) -> list[list[Score]]:
   """log p(continuation | prompt), each prompt read once for all of its own.
 
+  Its keys and values lie beneath those of its continuations, once.
+
   Args:
     config: of the model.
     params: of the model.
@@ -68,55 +71,52 @@ def score(
         'empty one'
       )
   out: list[list[Score]] = [[] for _ in prompts]
-  wanted = [row for row, options in enumerate(continuations) if options]
-  for group in _groups(prompts, wanted, batch):
-    tokens_BT, padding_B = decode.pad_front(
-      [prompts[row] for row in group], rows=_rows(group, batch)
-    )
-    pairs = [
-      (place, option)
-      for place, row in enumerate(group)
-      for option in continuations[row]
-    ]
-    width = max(len(option) for _, option in pairs)
-    width = max(2, 1 << (width - 1).bit_length())
-    rows = decode.bucket(len(pairs))
-    options_RC = np.zeros((rows, width), np.int32)
-    index_R = np.zeros(rows, np.int32)
-    for number, (place, option) in enumerate(pairs):
-      options_RC[number, : len(option)] = option
-      index_R[number] = place
-    logprobs_RC = np.asarray(
-      _score(
-        config,
-        params,
-        tokens_BT,
-        padding_B,
-        jnp.asarray(options_RC),
-        jnp.asarray(index_R),
+  # As many of each prompt, a power of two: those of one stand beside another.
+  alike = collections.defaultdict(list)
+  for row, options in enumerate(continuations):
+    if options:
+      alike[_up(len(options))].append(row)
+  for count, wanted in sorted(alike.items()):
+    for group in _groups(prompts, wanted, batch):
+      tokens_BT, padding_B = decode.pad_front(
+        [prompts[row] for row in group], rows=_rows(group, batch)
       )
-    )
-    for number, (place, option) in enumerate(pairs):
-      each = logprobs_RC[number, : len(option)].copy()
-      out[group[place]].append(Score(float(each.sum(dtype=np.float64)), each))
+      longest = max(
+        len(option) for row in group for option in continuations[row]
+      )
+      options_BNC = np.zeros(
+        (len(tokens_BT), count, max(2, _up(longest))), np.int32
+      )
+      for place, row in enumerate(group):
+        for number, option in enumerate(continuations[row]):
+          options_BNC[place, number, : len(option)] = option
+      logprobs_BNC = np.asarray(
+        _score(config, params, tokens_BT, padding_B, jnp.asarray(options_BNC))
+      )
+      for place, row in enumerate(group):
+        for number, option in enumerate(continuations[row]):
+          each = logprobs_BNC[place, number, : len(option)].copy()
+          out[row].append(Score(float(each.sum(dtype=np.float64)), each))
   return out
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _score(config, params, tokens_BT, padding_B, options_RC, index_R):
+def _score(config, params, tokens_BT, padding_B, options_BNC):
   model = transformer.Transformer(config)
-  (batch, length), width = tokens_BT.shape, options_RC.shape[1]
-  cache = caches.Cache.create(config, batch, length + width, padding_B)
+  batch, count, width = options_BNC.shape
+  rows, options_RC = batch * count, options_BNC.reshape(-1, width)
+  cache = caches.Cache.create(config, *tokens_BT.shape, padding_B)
   read = model.apply({'params': params}, tokens_BT, cache=cache)
   # The first token of a continuation follows from the prompt alone.
-  rest = model.apply(
-    {'params': params}, options_RC[:, :-1], cache=read.cache.rows(index_R)
-  )
-  hidden_RCD = jnp.concatenate([read.hidden[index_R, -1:], rest.hidden], axis=1)
+  first_R1D = jnp.repeat(read.hidden[:, -1:], count, axis=0)
+  cache = caches.Cache.create(config, rows, width, base=read.cache)
+  rest = model.apply({'params': params}, options_RC[:, :-1], cache=cache)
   stats = losses.vocab_stats(
-    hidden_RCD, transformer.unembedding(params), options_RC
+    jnp.concatenate([first_R1D, rest.hidden], axis=1),
+    transformer.unembedding(params),
+    options_RC,
   )
-  return stats.target - stats.lse
+  return (stats.target - stats.lse).reshape(options_BNC.shape)
 
 
 def next_logprobs(
@@ -291,4 +291,8 @@ def _groups(
 
 def _rows(group, batch):
   """Rows of a batch: full but for the last group, then a power of two."""
-  return min(batch, 1 << (len(group) - 1).bit_length())
+  return min(batch, _up(len(group)))
+
+
+def _up(count: int) -> int:
+  return 1 << (count - 1).bit_length()
