@@ -221,14 +221,15 @@ def attend_cached(
   seen, *rest = jnp.split(seen, np.cumsum(sizes)[:-1], axis=-1)
   scores = jnp.where(seen, scores, NEVER)
   peak = scores.max(-1, keepdims=True)
-  shared = []
+  bases = []
   for ours, theirs, seen in zip(beneath[::2], beneath[1::2], rest, strict=True):
-    first = functools.partial(_first, rows=len(ours))
-    one = jnp.einsum(
-      'cbkqh,ckhp->ckbqp', first(q), ours, preferred_element_type=jnp.float32
+    shared = functools.partial(_shared, rows=len(ours))
+    first = jnp.einsum(
+      'cbkqh,ckhp->ckbqp', shared(q), ours, preferred_element_type=jnp.float32
     )
-    shared.append((jnp.where(first(seen).swapaxes(1, 2), one, NEVER), theirs))
-    peak = jnp.maximum(peak, _last(shared[-1][0].max(-1, keepdims=True)))
+    first = jnp.where(shared(seen).swapaxes(1, 2), first, NEVER)
+    peak = jnp.maximum(peak, _apart(first.max(-1, keepdims=True)))
+    bases.append((first, theirs))
   weights = jnp.exp(scores - peak)
   total = weights.sum(-1, keepdims=True)
   mix = jnp.einsum(
@@ -237,26 +238,26 @@ def attend_cached(
     values,
     preferred_element_type=jnp.float32,
   )
-  for one, theirs in shared:
-    weights = jnp.exp(one - _first(peak, len(theirs)).swapaxes(1, 2))
-    total += _last(weights.sum(-1, keepdims=True))
+  for first, theirs in bases:
+    weights = jnp.exp(first - _shared(peak, len(theirs)).swapaxes(1, 2))
+    total += _apart(weights.sum(-1, keepdims=True))
     # Swapped behind the matmul: on CPU one that swaps in bfloat16 is refused.
-    one = jnp.einsum(
+    first = jnp.einsum(
       'ckbqp,ckph->ckbqh',
       weights.astype(values.dtype),
       theirs,
       preferred_element_type=jnp.float32,
     )
-    mix += _last(one)
+    mix += _apart(first)
   mix = (mix / total).astype(values.dtype)
   return einops.rearrange(mix, 'b k (t g) h -> b t (k g) h', g=groups)
 
 
-def _first(a, rows):
+def _shared(a, rows):
   """[B, K, ...] by the row that is shared: [C, B / C, K, ...]."""
   return einops.rearrange(a, '(c b) ... -> c b ...', c=rows)
 
 
-def _last(a):
+def _apart(a):
   """[C, K, B / C, ...] as [B, K, ...]."""
   return einops.rearrange(a, 'c k b ... -> (c b) k ...')
