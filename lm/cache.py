@@ -68,7 +68,7 @@ class Cache(struct.PyTreeNode):
         f'came {batch}'
       )
     if base is not None and base.base is not None:
-      base.base.check_one()
+      base.base._check_one()
     rows, (width, heads) = (batch, config.kv_heads), (config.head_dim, size)
 
     def empty(shape):
@@ -141,7 +141,7 @@ class Cache(struct.PyTreeNode):
       yield base, jnp.repeat(base.lengths, count)
       base = base.base
 
-  def check_one(self) -> None:
+  def _check_one(self) -> None:
     """Raises ValueError if what lies beneath others has several rows."""
     if len(self.lengths) != 1:
       raise ValueError(
@@ -164,7 +164,7 @@ class Cache(struct.PyTreeNode):
       ValueError: a base of several rows, which would lie before others.
     """
     if self.base is not None:
-      self.base.check_one()
+      self.base._check_one()
 
     def take(a):
       return jnp.take(a, index, axis=a.ndim - 4)

@@ -3,8 +3,8 @@
 Nothing is drawn here. Prompts are padded in buckets and run in groups; a row's
 result does not depend on the others.
 
-Shapes: B prompts, N continuations of each, R = B N, C options or tokens of a
-continuation, T positions, P asked positions, D width, V vocabulary.
+Shapes: B prompts, N continuations of each, R = B N, M tokens of one, C options,
+T positions, P asked positions, D width, V vocabulary.
 """
 
 import collections
@@ -84,39 +84,39 @@ def score(
       longest = max(
         len(option) for row in group for option in continuations[row]
       )
-      options_BNC = np.zeros(
+      options_BNM = np.zeros(
         (len(tokens_BT), count, max(2, _up(longest))), np.int32
       )
       for place, row in enumerate(group):
         for number, option in enumerate(continuations[row]):
-          options_BNC[place, number, : len(option)] = option
-      logprobs_BNC = np.asarray(
-        _score(config, params, tokens_BT, padding_B, jnp.asarray(options_BNC))
+          options_BNM[place, number, : len(option)] = option
+      logprobs_BNM = np.asarray(
+        _score(config, params, tokens_BT, padding_B, jnp.asarray(options_BNM))
       )
       for place, row in enumerate(group):
         for number, option in enumerate(continuations[row]):
-          each = logprobs_BNC[place, number, : len(option)].copy()
+          each = logprobs_BNM[place, number, : len(option)].copy()
           out[row].append(Score(float(each.sum(dtype=np.float64)), each))
   return out
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _score(config, params, tokens_BT, padding_B, options_BNC):
+def _score(config, params, tokens_BT, padding_B, options_BNM):
   model = transformer.Transformer(config)
-  batch, count, width = options_BNC.shape
-  rows, options_RC = batch * count, options_BNC.reshape(-1, width)
+  batch, count, width = options_BNM.shape
+  rows, options_RM = batch * count, options_BNM.reshape(-1, width)
   cache = caches.Cache.create(config, *tokens_BT.shape, padding_B)
   read = model.apply({'params': params}, tokens_BT, cache=cache)
   # The first token of a continuation follows from the prompt alone.
   first_R1D = jnp.repeat(read.hidden[:, -1:], count, axis=0)
   cache = caches.Cache.create(config, rows, width, base=read.cache)
-  rest = model.apply({'params': params}, options_RC[:, :-1], cache=cache)
+  rest = model.apply({'params': params}, options_RM[:, :-1], cache=cache)
   stats = losses.vocab_stats(
     jnp.concatenate([first_R1D, rest.hidden], axis=1),
     transformer.unembedding(params),
-    options_RC,
+    options_RM,
   )
-  return (stats.target - stats.lse).reshape(options_BNC.shape)
+  return (stats.target - stats.lse).reshape(options_BNM.shape)
 
 
 def next_logprobs(
