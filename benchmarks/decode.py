@@ -36,8 +36,7 @@ import tqdm
 from absl import flags
 
 from benchmarks import alternate
-from corpora import assets
-from engine import results
+from engine import assets, results
 from launch import cli
 
 _OUT = flags.DEFINE_string('out', '', 'results file; none if empty')

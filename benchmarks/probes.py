@@ -165,7 +165,7 @@ def _sweep(folder, layers, chosen) -> dict[str, float]:
 
 def extraction(folder: pathlib.Path, rounds: int) -> dict[str, float]:
   """Reading hidden states."""
-  from corpora import assets
+  from engine import assets
   from lm import weights
 
   exported = folder / 'exported'

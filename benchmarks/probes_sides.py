@@ -257,7 +257,7 @@ def _status(field: str) -> int:
 
 def read_ours(count: int):
   """Every layer at two tokens, by `probes.activations.extract`."""
-  from corpora import assets
+  from engine import assets
   from launch import setup
   from lm import weights
   from probes import activations

@@ -27,8 +27,7 @@ import unicodedata
 
 from absl import flags
 
-from corpora import assets
-from engine import results
+from engine import assets, results
 from launch import cli
 
 _OUT = flags.DEFINE_string('out', '', 'results file; none if empty')

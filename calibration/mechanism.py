@@ -25,6 +25,7 @@ from calibration import mechanism_data as data
 from corpora import pipeline
 from engine import checkpoint, metrics, optim
 from engine import experiment as experiment_lib
+from lm import init as model_init
 from lm import transformer
 
 claims = mechanism_claims.claims
@@ -240,7 +241,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
     return mechanism_measure.calibration(view, state.params, key)
 
   return experiment_lib.Experiment(
-    init=experiment_lib.drawn(s.model, optimiser),
+    init=model_init.train_state(s.model, optimiser),
     step=make_step(s, optimiser, f, started),
     train_data=lambda: _train_data(s),
     evals={'test': test},
@@ -253,7 +254,7 @@ def abstract(cfg: Mapping[str, Any]):
   s = settings(cfg)
   optimiser, _ = optim.make(s.optim, s.steps)
   made = experiment_lib.Experiment(
-    init=experiment_lib.drawn(s.model, optimiser),
+    init=model_init.train_state(s.model, optimiser),
     step=make_step(s, optimiser, data.facts(s.world, s.seed), None),
     train_data=None,
   )

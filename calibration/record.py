@@ -21,9 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from calibration import candidates, log, prompts, question_mix
-from corpora import assets, progress, tasks
+from corpora import tasks
+from engine import assets, progress, results, writer
 from engine import manifest as manifest_lib
-from engine import results, writer
 from lm import (
   hub,
   local,

@@ -6,10 +6,10 @@ from typing import Any
 import jax
 
 from calibration import record
-from engine import experiment as experiment_lib
 from engine import manifest as manifest_lib
 from engine import mesh as mesh_lib
 from engine import options
+from lm import init as model_init
 from lm import transformer
 
 
@@ -45,7 +45,7 @@ def abstract(cfg: Mapping[str, Any]):
   wanted = options.section(cfg['record'], 'record', record.Recording)
   config = transformer.TransformerConfig(**cfg['model'])
 
-  return experiment_lib.of_model(config, wanted.compute), None
+  return model_init.only_asked(config, wanted.compute), None
 
 
 def cost(cfg: Mapping[str, Any]) -> list[str]:

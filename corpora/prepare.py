@@ -26,8 +26,9 @@ import filelock
 import numpy as np
 from absl import logging
 
-from corpora import assets, sources
-from corpora import progress as progress_lib
+from corpora import sources, splits
+from engine import assets
+from engine import progress as progress_lib
 from lm import tokenizer as tokenizer_lib
 
 CHUNK = 4096
@@ -151,7 +152,7 @@ def _given(name: str | os.PathLike) -> tokenizer_lib.Tokenizer:
 def _build(folder, wanted, tokenizer, vocab_size, root, progress) -> None:
   spec = wanted['spec']
   docs = {
-    name: sources.open(spec, name, data_dir=root) for name in sources.SPLITS
+    name: sources.open(spec, name, data_dir=root) for name in splits.SPLITS
   }
   if not len(docs['train']):
     raise ValueError(
@@ -165,11 +166,11 @@ def _build(folder, wanted, tokenizer, vocab_size, root, progress) -> None:
     folder.mkdir(exist_ok=True)
     tokenizer.save(path)
   tokenizer = tokenizer_lib.Tokenizer.load(path)
-  splits = {
+  written = {
     name: _tokenise(docs[name], tokenizer, folder / name, progress)
-    for name in sources.SPLITS
+    for name in splits.SPLITS
   }
-  manifest = {**wanted, 'fingerprint': tokenizer.fingerprint, 'splits': splits}
+  manifest = {**wanted, 'fingerprint': tokenizer.fingerprint, 'splits': written}
   temporary = folder / f'.manifest.{uuid.uuid4().hex}'
   temporary.write_text(json.dumps(manifest, indent=2))
   os.replace(temporary, folder / 'manifest.json')

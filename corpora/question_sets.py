@@ -20,9 +20,9 @@ import os
 import pathlib
 import re
 
-from corpora import assets
 from corpora import question_rows as rows
 from corpora.questions import Question
+from engine import assets
 
 # A character that was escaped once too often, in eleven answers of NQ-open.
 _ESCAPE = re.compile(r'\\u([0-9a-f]{4})')

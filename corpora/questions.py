@@ -11,7 +11,7 @@ import pathlib
 import re
 from typing import NamedTuple
 
-from corpora import assets
+from engine import assets
 
 _OPTION = re.compile(r'([A-Z])\. (.*)', re.DOTALL)
 

@@ -23,18 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from corpora import assets, progress, tfds_store
+from corpora import splits, tfds_store
+from engine import assets, progress
 
-SPLITS = ('train', 'validation', 'test')
 KINDS = 'wiki_summaries, jsonl:/path, text:/folder, tfds:name[/config]'
 CHUNK = 1024
-
-
-def split_of(key: str) -> str:
-  """The split of a document, by the hash of its title."""
-  digest = hashlib.sha256(key.encode('utf-8')).digest()
-  part = int.from_bytes(digest[:8], 'big') / 2**64
-  return 'train' if part < 0.9 else 'validation' if part < 0.95 else 'test'
 
 
 def open(
@@ -55,8 +48,10 @@ def open(
       line), or a corpus without documents.
     FileNotFoundError: no such file, folder or prepared data set.
   """
-  if split not in SPLITS:
-    raise ValueError(f'split must be one of {", ".join(SPLITS)}, got {split!r}')
+  if split not in splits.SPLITS:
+    raise ValueError(
+      f'split must be one of {", ".join(splits.SPLITS)}, got {split!r}'
+    )
   kind, argument = _parse(spec)
   if kind == 'wiki_summaries':
     return _TfdsSource(_wiki_summaries(data_dir), split)
@@ -67,7 +62,7 @@ def open(
   path = _jsonl_path(argument)
   stat = path.stat()
   offsets, labels = _jsonl_index(str(path), stat.st_size, stat.st_mtime_ns)
-  chosen = labels == SPLITS.index(split)
+  chosen = labels == splits.SPLITS.index(split)
   return _JsonlSource(path, offsets[chosen])
 
 
@@ -190,7 +185,7 @@ def _jsonl_index(
         if document['text'].strip():
           offsets.extend((begin, end))
           key = document['title'] or document['text']
-          labels.append(SPLITS.index(split_of(key)))
+          labels.append(splits.SPLITS.index(splits.split_of(key)))
       begin = end
       bar.update(len(line))
   if not labels:
@@ -255,7 +250,7 @@ class _TextSource(_Source):
   """Files, read when asked for."""
 
   def __init__(self, files: list[tuple[str, pathlib.Path]], split: str):
-    self._files = [item for item in files if split_of(item[0]) == split]
+    self._files = [item for item in files if splits.split_of(item[0]) == split]
 
   def __len__(self) -> int:
     return len(self._files)
@@ -314,7 +309,7 @@ class _TfdsSource(_Source):
   def __init__(self, builder, split: str):
     self._indices = None
     name = builder.info.full_name
-    if all(s in builder.info.splits for s in SPLITS):
+    if all(s in builder.info.splits for s in splits.SPLITS):
       self._source = builder.as_data_source(split=split)
     else:
       self._source = builder.as_data_source(split='train')
@@ -322,7 +317,7 @@ class _TfdsSource(_Source):
         [
           i
           for i in range(len(self._source))
-          if split_of(f'{name}/{i}') == split
+          if splits.split_of(f'{name}/{i}') == split
         ],
         np.int64,
       )

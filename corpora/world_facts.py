@@ -11,8 +11,8 @@ import os
 import pathlib
 from collections.abc import Callable, Mapping
 
-from corpora import assets
 from corpora.questions import Question
+from engine import assets
 
 _TEMPLATES = {
   'capital': (

@@ -29,6 +29,7 @@ from diffusion_sampler import evaluate, fill_in, masking
 from engine import experiment as experiment_lib
 from engine import metrics, optim
 from lm import extend, losses, transformer
+from lm import init as model_init
 
 claims = claims_lib.claims
 COLUMNS = (
@@ -333,7 +334,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
 
   return experiment_lib.Experiment(
     # `load` puts the checkpoint in its place.
-    init=experiment_lib.drawn(s.model, optimiser),
+    init=model_init.train_state(s.model, optimiser),
     step=make_step(s, mask_id, optimiser),
     train_data=train_data,
     evals={'validation': validation},
@@ -352,7 +353,7 @@ def abstract(cfg: Mapping[str, Any]):
     for name in ('tokens', 'segments', 'positions')
   }
   made = experiment_lib.Experiment(
-    init=experiment_lib.drawn(s.model, optimiser),
+    init=model_init.train_state(s.model, optimiser),
     # Specials are the last five.
     step=make_step(s, s.model.vocab_size - 4, optimiser),
     train_data=None,

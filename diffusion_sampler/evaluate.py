@@ -17,11 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from corpora import pipeline
-from corpora import progress as progress_lib
 from diffusion_sampler import decode, policy_rule, rules, setup, tasks
 from diffusion_sampler import denoiser as denoiser_lib
 from engine import mesh as mesh_lib
 from engine import options
+from engine import progress as progress_lib
 from lm import transformer
 
 POLICY = 'policy'

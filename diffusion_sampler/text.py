@@ -22,7 +22,7 @@ import jax
 import numpy as np
 from jax.sharding import PartitionSpec as P
 
-from corpora import sources, tfds_store
+from corpora import splits, tfds_store
 from diffusion_sampler import canvas as canvas_lib
 from diffusion_sampler import maths
 from engine import mesh as mesh_lib
@@ -225,7 +225,7 @@ def read(config: DataConfig, split: str) -> list[Question]:
     whole = kind != 'jsonl' or config.test_questions
     for where, record in _READERS[kind](argument, split, key):
       made = _question(record, config.grader, where)
-      of_test = sources.split_of(made.question) == 'test'
+      of_test = splits.split_of(made.question) == 'test'
       if whole or of_test == (split == 'test'):
         out.append(made)
   if not out:

@@ -17,6 +17,7 @@ from diffusion_sampler import claims as claims_lib
 from diffusion_sampler import evaluate, masking, setup
 from engine import experiment as experiment_lib
 from engine import metrics, optim
+from lm import init as model_init
 from lm import losses, transformer
 
 claims = claims_lib.claims
@@ -136,7 +137,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
     return evaluate.evaluate(s.task, s.model, state.params, s.sampling, key)
 
   return experiment_lib.Experiment(
-    init=experiment_lib.drawn(s.model, optimiser),
+    init=model_init.train_state(s.model, optimiser),
     step=make_step(s, optimiser),
     train_data=lambda: s.task.train_data(s.seed),
     evals={'validation': validation},
@@ -149,7 +150,7 @@ def abstract(cfg: Mapping[str, Any]):
   s = settings(cfg)
   optimiser, _ = optim.make(s.optim, s.steps)
   made = experiment_lib.Experiment(
-    init=experiment_lib.drawn(s.model, optimiser),
+    init=model_init.train_state(s.model, optimiser),
     step=make_step(s, optimiser),
     train_data=None,
   )

@@ -15,8 +15,6 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Int
 
-from lm import transformer
-
 
 class TrainState(struct.PyTreeNode):
   """All that changes in training; `step` counts the updates made."""
@@ -57,31 +55,6 @@ def only_evaluates(test: Callable, *, steps: int) -> Experiment:
     return TrainState(step=jnp.int32(steps), params={}, opt_state={})
 
   return Experiment(init=init, step=None, train_data=None, final={'test': test})
-
-
-def drawn(config: transformer.TransformerConfig, optimiser) -> Callable:
-  """key -> TrainState, with logical axis names still on the parameters."""
-  model = transformer.Transformer(config)
-
-  def init(key):
-    params = model.init(key, jnp.zeros((1, 8), jnp.int32))['params']
-    return TrainState(
-      step=jnp.int32(0), params=params, opt_state=optimiser.init(params)
-    )
-
-  return init
-
-
-def of_model(config: transformer.TransformerConfig, dtype: str) -> Experiment:
-  """What `--dry_run` measures where a model is only asked: its parameters."""
-
-  def init(key):
-    model = transformer.Transformer(config)
-    params = model.init(key, jnp.zeros((1, 2), jnp.int32))['params']
-    params = jax.tree.map(lambda p: p.astype(dtype), params)
-    return TrainState(step=jnp.int32(0), params=params, opt_state={})
-
-  return Experiment(init=init, step=None, train_data=None)
 
 
 def step_key(root: Array, step) -> Array:

@@ -21,9 +21,9 @@ import numpy as np
 from absl import logging
 from jax.experimental import multihost_utils
 
-from corpora import progress as progress_lib
 from engine import checkpoint, experiment, interval, metrics, writer
 from engine import mesh as mesh_lib
+from engine import progress as progress_lib
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -25,8 +25,8 @@ from collections.abc import Iterator, Sequence
 import filelock
 import numpy as np
 
-from corpora import assets
-from corpora import progress as progress_lib
+from engine import assets
+from engine import progress as progress_lib
 from lacy import facts
 from lm import tokenizer as tokenizer_lib
 

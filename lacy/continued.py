@@ -19,12 +19,13 @@ from typing import Any
 
 import jax
 
+from corpora import multiple_choice
 from corpora import questions as questions_lib
 from engine import experiment as experiment_lib
 from engine import mesh as mesh_lib
 from engine import optim
 from lacy import data, experiment
-from lm import extend, lora, multiple_choice
+from lm import extend, lora
 
 claims = experiment.claims
 flops_per_step = experiment.flops_per_step

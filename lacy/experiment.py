@@ -17,6 +17,7 @@ from engine import experiment as experiment_lib
 from engine import metrics, optim
 from lacy import claims as claims_lib
 from lacy import data, evaluate, objective, reference, selection
+from lm import init as model_init
 from lm import losses, transformer
 
 claims = claims_lib.margins
@@ -189,8 +190,8 @@ def make_step(
 
 
 def make_init(s: Settings, optimiser):
-  """See `engine.experiment.drawn`."""
-  return experiment_lib.drawn(s.model, optimiser)
+  """See `lm.init.train_state`."""
+  return model_init.train_state(s.model, optimiser)
 
 
 def open_corpus(cfg: Mapping[str, Any]) -> data.Corpus:

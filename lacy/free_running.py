@@ -19,10 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from corpora import progress as progress_lib
 from engine import checkpoint
 from engine import experiment as experiment_lib
 from engine import mesh as mesh_lib
+from engine import progress as progress_lib
 from lacy import cascade, data, experiment, factscore, support, writing
 from lacy import partner as partner_lib
 from lm import endpoint, transformer
@@ -60,7 +60,7 @@ class CascadeConfig:
     judge_url: an OpenAI-compatible server that scores facts too; none if
       empty. See docs/judging.md.
     judge_model: its model. judge_key_env: the variable with its key.
-    accept_licence: of the partner, see corpora/assets.py.
+    accept_licence: of the partner, see engine/assets.py.
   """
 
   runs: str

@@ -121,7 +121,7 @@ def load(
   Args:
     name: a path, an asset or a model of the hub, see lm/hub.py.
     size: the longest text, in ids of the partner.
-    accept_licence: see corpora/assets.py.
+    accept_licence: see engine/assets.py.
     **overrides: of the model's config, such as dtype.
   """
   path = hub.resolve(name, accept_licence=accept_licence)

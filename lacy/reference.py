@@ -13,8 +13,7 @@ import uuid
 import numpy as np
 from absl import logging
 
-from corpora import assets
-from engine import checkpoint
+from engine import assets, checkpoint
 from lacy import evaluate
 from lm import transformer
 

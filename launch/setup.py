@@ -5,8 +5,7 @@ from collections.abc import Mapping
 
 import jax
 
-from corpora import assets
-from engine import loop, mesh
+from engine import assets, loop, mesh
 from launch import cli
 
 

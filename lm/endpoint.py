@@ -32,7 +32,7 @@ from typing import Any
 
 from absl import logging
 
-from corpora import progress
+from engine import progress
 from lm import reply as reply_lib
 from lm import reply_cache
 

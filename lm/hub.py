@@ -5,7 +5,7 @@ import os
 import pathlib
 import re
 
-from corpora import assets
+from engine import assets
 
 # What a checkpoint is made of; never pickled weights.
 PATTERNS = ('*.safetensors', '*.json', '*.jinja', '*.model')

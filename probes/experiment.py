@@ -19,6 +19,7 @@ from engine import experiment as experiment_lib
 from engine import manifest as manifest_lib
 from engine import mesh as mesh_lib
 from engine import options
+from lm import init as model_init
 from lm import transformer
 from probes import (
   activations,
@@ -246,7 +247,7 @@ def abstract(cfg: Mapping[str, Any]):
   config = transformer.TransformerConfig(**cfg['model'])
   wanted.sites(config)
 
-  return experiment_lib.of_model(config, wanted.compute), None
+  return model_init.only_asked(config, wanted.compute), None
 
 
 def cost(cfg: Mapping[str, Any]) -> list[str]:

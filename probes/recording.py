@@ -16,16 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from corpora import assets, grading, progress, tasks
+from corpora import grading, multiple_choice, tasks
+from engine import assets, progress
 from engine import manifest as manifest_lib
-from lm import (
-  hub,
-  local,
-  multiple_choice,
-  prefix,
-  scoring,
-  transformer,
-)
+from lm import hub, local, prefix, scoring, transformer
 from probes import activations, store
 
 # Of prompts, examples and graders: what they say changes with it.

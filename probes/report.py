@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from corpora import progress
+from engine import progress
 from probes import clusters, compare, mixtures, pooling
 
 # Of a site's arrays, those that figures are drawn from.

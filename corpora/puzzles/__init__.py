@@ -13,9 +13,9 @@ import os
 
 import numpy as np
 
-from corpora import assets, tfds_store
+from corpora import tfds_store
 from corpora.puzzles import addition, chain, form, splits, sudoku
-from engine import options
+from engine import assets, options
 
 KINDS = {
   'chain': chain.Chain,

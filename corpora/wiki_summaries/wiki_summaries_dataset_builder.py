@@ -1,6 +1,6 @@
 """TFDS builder of 10,033 lead sections of English Wikipedia.
 
-The splits follow a hash of the title (see `sources.split_of`), so that they
+The splits follow a hash of the title (see `splits.split_of`), so that they
 never move when entries come or go. Written as ArrayRecord, without TensorFlow.
 """
 
@@ -12,7 +12,8 @@ from typing import ClassVar
 import tensorflow_datasets as tfds
 from absl import logging
 
-from corpora import assets, sources
+from corpora import splits
+from engine import assets
 
 NAME = 'wiki_summaries'
 
@@ -47,7 +48,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     del dl_manager  # `assets` pins and checks the one file
     path = assets.fetch(NAME, data_dir=self._assets_dir)
     return {
-      split: self._generate_examples(path, split) for split in sources.SPLITS
+      split: self._generate_examples(path, split) for split in splits.SPLITS
     }
 
   def _generate_examples(
@@ -55,7 +56,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   ) -> Iterator[tuple[str, dict[str, str]]]:
     empty = 0
     for entry in json.loads(path.read_text(encoding='utf-8')).values():
-      if sources.split_of(entry['title']) != split:
+      if splits.split_of(entry['title']) != split:
         continue
       if not entry['extract'].strip():
         empty += 1

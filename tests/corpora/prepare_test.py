@@ -9,7 +9,7 @@ from unittest import mock
 import numpy as np
 from absl.testing import absltest
 
-from corpora import prepare, sources
+from corpora import prepare, sources, splits
 from lm import tokenizer as tokenizer_lib
 
 
@@ -32,13 +32,13 @@ class PrepareTest(absltest.TestCase):
     return prepare.prepare(self.spec, data_dir=self.root / folder, **kwargs)
 
   def _tokens(self, prepared):
-    return {s: prepared.split(s).tokens.tolist() for s in sources.SPLITS}
+    return {s: prepared.split(s).tokens.tolist() for s in splits.SPLITS}
 
   def test_every_document_stands_between_bos_and_eos(self):
     prepared = self._prepare()
     tokenizer = prepared.tokenizer
     self.assertEqual(tokenizer.vocab_size, 280)
-    for name in sources.SPLITS:
+    for name in splits.SPLITS:
       split = prepared.split(name)
       self.assertEqual(split.tokens.dtype, np.uint16)
       self.assertLen(split.docs, len(split.starts) - 1)
@@ -139,7 +139,7 @@ class PrepareTest(absltest.TestCase):
   def test_a_split_may_be_empty_but_not_train(self):
     titles = [f'T{i}' for i in range(200)]
     by_split = {
-      s: next(t for t in titles if sources.split_of(t) == s)
+      s: next(t for t in titles if splits.split_of(t) == s)
       for s in ('train', 'test')
     }
     path = self.root / 'docs.jsonl'

@@ -8,7 +8,8 @@ from unittest import mock
 
 from absl.testing import absltest, parameterized
 
-from corpora import assets, grading, question_sets
+from corpora import grading, question_sets
+from engine import assets
 
 NQ = {
   'question': 'who wrote it',

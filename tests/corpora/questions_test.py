@@ -7,7 +7,8 @@ from unittest import mock
 
 from absl.testing import absltest, parameterized
 
-from corpora import assets, questions
+from corpora import questions
+from engine import assets
 
 ROW = {
   'question': 'Where would you put a pan?',

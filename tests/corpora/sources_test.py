@@ -11,12 +11,12 @@ from unittest import mock
 
 from absl.testing import absltest, parameterized
 
-from corpora import sources
+from corpora import sources, splits
 
 
 def _everything(spec, **kwargs):
   return [
-    doc for name in sources.SPLITS for doc in sources.open(spec, name, **kwargs)
+    doc for name in splits.SPLITS for doc in sources.open(spec, name, **kwargs)
   ]
 
 
@@ -31,7 +31,7 @@ class SourcesTest(parameterized.TestCase):
     return f'jsonl:{path}'
 
   def test_splits_are_ninety_five_five(self):
-    names = [sources.split_of(f'title {i}') for i in range(4000)]
+    names = [splits.split_of(f'title {i}') for i in range(4000)]
     self.assertAlmostEqual(names.count('train') / 4000, 0.9, delta=0.02)
     self.assertAlmostEqual(names.count('test') / 4000, 0.05, delta=0.02)
 
@@ -166,9 +166,9 @@ class TfdsTest(absltest.TestCase):
         if e['extract'].strip()
       ],
     )
-    for name in sources.SPLITS:
+    for name in splits.SPLITS:
       for doc in sources.open('wiki_summaries', name, data_dir=self.root):
-        self.assertEqual(sources.split_of(doc['title']), name)
+        self.assertEqual(splits.split_of(doc['title']), name)
 
   def test_another_local_file_is_another_data_set(self):
     before = sources.identity('wiki_summaries')
@@ -195,9 +195,7 @@ class TfdsTest(absltest.TestCase):
     content['splits'] = [s for s in content['splits'] if s['name'] == 'train']
     info.write_text(json.dumps(content))
     os.environ['TFDS_DATA_DIR'] = str(folder)
-    sizes = [
-      len(sources.open('tfds:wiki_summaries', s)) for s in sources.SPLITS
-    ]
+    sizes = [len(sources.open('tfds:wiki_summaries', s)) for s in splits.SPLITS]
     [train] = content['splits']
     self.assertEqual(sum(sizes), sum(map(int, train['shardLengths'])))
     self.assertGreater(sizes[0], 0.75 * sum(sizes))
@@ -222,7 +220,7 @@ class TfdsTest(absltest.TestCase):
 
 class RealWikiTest(absltest.TestCase):
   def test_all_articles_are_there(self):
-    sizes = [len(sources.open('wiki_summaries', s)) for s in sources.SPLITS]
+    sizes = [len(sources.open('wiki_summaries', s)) for s in splits.SPLITS]
     self.assertEqual(sum(sizes), 10_033)
     self.assertEqual(sizes, [9_058, 491, 484])
 

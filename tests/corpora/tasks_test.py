@@ -8,7 +8,6 @@ from unittest import mock
 from absl.testing import absltest, parameterized
 
 from corpora import (
-  assets,
   graded,
   grading,
   published_sets,
@@ -17,6 +16,7 @@ from corpora import (
   tasks,
   world_facts,
 )
+from engine import assets
 
 
 def numbered(i):

@@ -7,7 +7,8 @@ from unittest import mock
 
 from absl.testing import absltest, parameterized
 
-from corpora import assets, world_facts
+from corpora import world_facts
+from engine import assets
 
 
 def country(name, capital, **fields):

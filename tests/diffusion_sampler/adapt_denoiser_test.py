@@ -16,10 +16,11 @@ from absl.testing import absltest, parameterized
 
 from configs.diffusion_sampler import adapt_smollm2
 from diffusion_sampler import adapt_denoiser, evaluate, fill_in, masking
-from engine import checkpoint, experiment
+from engine import checkpoint
 from engine import mesh as mesh_lib
 from launch import setup
 from lm import families, transformer, weights
+from lm import init as model_init
 
 PEERS = pathlib.Path(__file__).parents[1] / 'lm' / 'peers'
 # Of the tokenizer in peers/tokens.
@@ -263,7 +264,7 @@ class EndToEndTest(parameterized.TestCase):
         cfg = tiny(self.folder, accumulate=accumulate, anneal=0)
         s = adapt_denoiser.settings(cfg)
         descent = optax.sgd(1.0)
-        state = experiment.drawn(s.model, descent)(jax.random.key(0))
+        state = model_init.train_state(s.model, descent)(jax.random.key(0))
         step = adapt_denoiser.make_step(s, MASK, descent)
         state = mesh_lib.unbox(state)
         found.append(jax.jit(step)(state, batch, jax.random.key(1)))

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from corpora import sources
+from corpora import splits
 from diffusion_sampler import canvas, decode, denoiser, rules, text
 from engine import mesh as mesh_lib
 from lm import tokenizer, transformer
@@ -72,7 +72,7 @@ class ReadTest(Case):
     )
     self.assertNotEmpty(test)
     for q in test:
-      self.assertEqual(sources.split_of(q.question), 'test')
+      self.assertEqual(splits.split_of(q.question), 'test')
 
   def test_a_file_of_tests_leaves_the_other_whole(self):
     records = [{'question': f'Q{i}', 'answer': f'{i}'} for i in range(99)]

@@ -11,7 +11,7 @@ from unittest import mock
 
 from absl.testing import absltest
 
-from corpora import assets
+from engine import assets
 from lm import hub
 
 

@@ -11,7 +11,7 @@ from unittest import mock
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from corpora import assets
+from engine import assets
 from lm import decode, judge, local, scoring
 
 NAME = 'smollm2_135m_instruct'

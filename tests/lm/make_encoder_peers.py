@@ -14,7 +14,7 @@ import pathlib
 
 import numpy as np
 
-from corpora import assets
+from engine import assets
 
 PEERS = pathlib.Path(__file__).parent / 'peers'
 TEXTS = (

@@ -12,7 +12,7 @@ from lm import scoring, transformer, weights
 
 PEERS = pathlib.Path(__file__).parent / 'peers'
 PROMPTS = ([7], [1, 2, 3, 4, 5, 6, 7, 8], list(range(20, 37)), [60, 0, 9])
-# The first and the last, whose numbers differ, share a pass; the second has one.
+# The first and the last differ in number and share a pass; the second has one.
 OPTIONS = (
   [[3], [4, 5], [7]],
   [[9, 8, 7, 6, 5]],

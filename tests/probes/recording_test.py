@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest
 
-from corpora import tasks
-from lm import decode, multiple_choice, transformer
+from corpora import multiple_choice, tasks
+from lm import decode, transformer
 from probes import recording, store
 
 LONGEST = 128

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest
 
+from corpora import multiple_choice
 from corpora import questions as questions_lib
-from lm import multiple_choice, transformer
+from lm import transformer
 
 
 def question(answers, choices):

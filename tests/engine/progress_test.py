@@ -7,7 +7,7 @@ from unittest import mock
 
 from absl.testing import absltest
 
-from corpora import progress
+from engine import progress
 
 
 class ProgressTest(absltest.TestCase):

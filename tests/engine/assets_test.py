@@ -10,7 +10,7 @@ from unittest import mock
 
 from absl.testing import absltest, parameterized
 
-from corpora import assets
+from engine import assets
 
 
 def _wheel(path: pathlib.Path, members: dict[str, bytes]) -> str:
