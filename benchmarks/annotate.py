@@ -17,9 +17,9 @@ from typing import NamedTuple
 import numpy as np
 from absl import flags
 
-from corpora import prepare
-from engine import results
-from lacy import annotate
+from corpora.text import prepare
+from engine.runs import results
+from lacy.facts import annotate
 from launch import cli
 
 _OUT = flags.DEFINE_string('out', '', 'results file; none if empty')

@@ -39,7 +39,7 @@ from absl import flags
 
 from benchmarks import alternate
 from benchmarks import calibration_sides as sides
-from engine import results
+from engine.runs import results
 from launch import cli
 
 _OUT = flags.DEFINE_string('out', '', 'results file; none if empty')

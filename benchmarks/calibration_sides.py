@@ -38,7 +38,7 @@ def smece_ours():
   import jax
   import jax.numpy as jnp
 
-  from calibration import smooth
+  from calibration.metrics import smooth
 
   given = {}
   for name, size in SIZES.items():
@@ -82,7 +82,7 @@ def diagram_ours():
   import jax
   import jax.numpy as jnp
 
-  from calibration import resampling, smooth
+  from calibration.metrics import resampling, smooth
 
   given = {}
   for name, size in DIAGRAMS.items():
@@ -241,9 +241,9 @@ def parity() -> dict[str, float]:
   from rouge_score import rouge_scorer
   from sklearn import metrics as sklearn
 
-  from calibration import metrics, ranking, smooth
   from calibration.correctness import lexical
-  from engine import auroc
+  from calibration.metrics import binned, ranking, smooth
+  from engine.stats import auroc
 
   warnings.simplefilter('ignore')
   worst: dict[str, float] = {}
@@ -263,13 +263,13 @@ def parity() -> dict[str, float]:
     see('relplot_smece_at', at, relplot.smECE_sigma(conf, right, 0.05))
     if not samples:  # theirs puts edges where floats fall
       for bins in (10, 15):
-        ours = metrics.ece(metrics.by_width(*given, bins=bins))
+        ours = binned.ece(binned.by_width(*given, bins=bins))
         see('netcal_ece', ours, netcal.ECE(bins).measure(conf, right))
-    losses = metrics.log_loss(*given, floor=0.01)
+    losses = binned.log_loss(*given, floor=0.01)
     clipped = np.clip(conf, 0.01, 0.99)
     see('sklearn_log_loss', losses, sklearn.log_loss(right, clipped))
     brier = sklearn.brier_score_loss(right, conf)
-    see('sklearn_brier', metrics.brier(*given), brier)
+    see('sklearn_brier', binned.brier(*given), brier)
     see(
       'sklearn_auroc', auroc.auroc(*given), sklearn.roc_auc_score(right, conf)
     )

@@ -36,7 +36,8 @@ import tqdm
 from absl import flags
 
 from benchmarks import alternate
-from engine import assets, results
+from engine import assets
+from engine.runs import results
 from launch import cli
 
 _OUT = flags.DEFINE_string('out', '', 'results file; none if empty')
@@ -61,7 +62,8 @@ def ours(dtype: str, questions: int, tasks: tuple[str, ...]):
   import jax
 
   from launch import setup
-  from lm import decode, scoring, weights
+  from lm.checkpoints import weights
+  from lm.decoding import generate, scoring
 
   setup.compile_cache()
   model = weights.load(
@@ -69,7 +71,7 @@ def ours(dtype: str, questions: int, tasks: tuple[str, ...]):
   )
 
   def draw(rows, new, **kwargs):
-    out = decode.sample(
+    out = generate.sample(
       model.config,
       model.params,
       tokens(rows, PROMPT).tolist(),
@@ -213,11 +215,12 @@ def machine() -> dict[str, float]:
 
 def compare_types(count: int = 16) -> dict[str, float]:
   """What bfloat16 changes in greedy continuations of article openings."""
-  from corpora import sources
-  from lm import checkpoint_tokenizer, decode, scoring, weights
+  from corpora.text import sources
+  from lm.checkpoints import pretrained_tokenizer, weights
+  from lm.decoding import generate, scoring
 
   path = assets.fetch(ASSET)
-  tokenizer = checkpoint_tokenizer.CheckpointTokenizer.load(path)
+  tokenizer = pretrained_tokenizer.CheckpointTokenizer.load(path)
   documents = sources.open('wiki_summaries', 'test')
   prompts = [
     tokenizer.encode(document['text'])[:32]
@@ -226,7 +229,9 @@ def compare_types(count: int = 16) -> dict[str, float]:
   drawn, logprobs = {}, {}
   for dtype in ('float32', 'bfloat16'):
     model = weights.load(path, fused=True, dtype=dtype, param_dtype=dtype)
-    out = decode.greedy(model.config, model.params, prompts, max_new_tokens=32)
+    out = generate.greedy(
+      model.config, model.params, prompts, max_new_tokens=32
+    )
     drawn[dtype] = np.asarray(out.tokens[:, 0])
     scores = scoring.score(
       model.config,
@@ -283,7 +288,7 @@ def report(seconds, can, parameters: int) -> dict[str, float]:
 
 def main() -> None:
   began = time.monotonic()
-  from lm import weights
+  from lm.checkpoints import weights
 
   model = weights.load(assets.fetch(ASSET))
   parameters, half = model.config.parameters(), ('prefill_b32', 'whole_b32')

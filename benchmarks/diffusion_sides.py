@@ -27,7 +27,7 @@ OPTIONS = {name: dict(steps=8) for name in ('llada', 'dream', 'ancestral')}
 
 def layout(answer: int):
   """One block: full diffusion."""
-  from diffusion_sampler import canvas
+  from diffusion_sampler.sampling import canvas
 
   return canvas.Layout(prompt=PROMPT, answer=answer, block=answer, mask_id=MASK)
 
@@ -62,7 +62,7 @@ def prompts(rows: int) -> np.ndarray:
 
 
 def denoiser(params):
-  from diffusion_sampler import denoiser as denoiser_lib
+  from diffusion_sampler.sampling import denoiser as denoiser_lib
   from lm import transformer
 
   return denoiser_lib.of_transformer(
@@ -75,10 +75,11 @@ def policy_rule(sizes: dict):
   import jax
   import jax.numpy as jnp
 
-  from diffusion_sampler import actions, policy, policy_rule
+  from diffusion_sampler.policy import actions, network
+  from diffusion_sampler.policy import rule as policy_rule
 
-  config = policy.PolicyConfig(**sizes)
-  net = policy.Policy(config).init(
+  config = network.PolicyConfig(**sizes)
+  net = network.Policy(config).init(
     jax.random.key(1),
     jnp.zeros((1, 4, 1)),
     jnp.zeros((1, 4), bool),
@@ -91,7 +92,7 @@ def policy_rule(sizes: dict):
 
 def rules_by_name() -> dict[str, Any]:
   """Every kind of rule, and the policy."""
-  from diffusion_sampler import rules
+  from diffusion_sampler.sampling import rules
 
   out = {
     name: kind(**OPTIONS.get(name, {})) for name, kind in rules.KINDS.items()
@@ -108,8 +109,8 @@ def passes_with(rule, denoiser, params):
   import jax
   import jax.numpy as jnp
 
-  from diffusion_sampler import canvas as canvas_lib
-  from diffusion_sampler import denoiser as denoiser_lib
+  from diffusion_sampler.sampling import canvas as canvas_lib
+  from diffusion_sampler.sampling import denoiser as denoiser_lib
 
   here = layout(ANSWER)
 
@@ -174,7 +175,7 @@ def overheads():
 
 
 def rule_of(threshold: float | None):
-  from diffusion_sampler import rules
+  from diffusion_sampler.sampling import rules
 
   if threshold is None:
     return rules.TopK(count=1)
@@ -186,7 +187,7 @@ def samplers(params) -> dict[str, Any]:
   import jax
   import jax.numpy as jnp
 
-  from diffusion_sampler import decode
+  from diffusion_sampler.sampling import decode
 
   @functools.partial(jax.jit, static_argnums=1)
   def run(params, threshold, prompts, keys):
@@ -283,12 +284,13 @@ def rounds():
   import flax.linen as nn
   import jax
 
-  from diffusion_sampler import actions, grpo, policy, train_policy
+  from diffusion_sampler.policy import actions, grpo, network
+  from diffusion_sampler.training import puzzle_policy
   from engine import optim
   from lm import transformer
 
-  s = train_policy.Settings(
-    policy=policy.PolicyConfig(**POLICY),
+  s = puzzle_policy.Settings(
+    policy=network.PolicyConfig(**POLICY),
     action=actions.ActionConfig(),
     grpo=grpo.GrpoConfig(group=GROUP, iterations=2),
     optim=optim.OptimConfig(),
@@ -297,17 +299,17 @@ def rounds():
   )
   optimiser, _ = optim.make(s.optim, s.steps * s.grpo.iterations)
   config = transformer.TransformerConfig(**MODEL)
-  world = train_policy.World(
+  world = puzzle_policy.World(
     denoiser=denoiser,
     layout=layout(ANSWER),
     # Right by chance: half of a group is, and every update teaches.
     right=lambda prompts, answers, targets: answers.sum(-1) % 2 == 0,
   )
-  init = train_policy.make_init(s, config, optimiser)
+  init = puzzle_policy.make_init(s, config, optimiser)
   state = jax.jit(lambda key: nn.unbox(init(key)))(jax.random.key(0))
   few = prompts(BATCH // GROUP)
   batch = {'prompt': few, 'answer': np.zeros((len(few), ANSWER), np.int32)}
-  step = train_policy.make_step(s, world, optimiser)
+  step = puzzle_policy.make_step(s, world, optimiser)
   # Ahead of time: what was compiled cannot compile again.
   step = jax.jit(step, donate_argnums=0)
   step = step.lower(state, batch, jax.random.key(0)).compile()

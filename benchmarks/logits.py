@@ -19,7 +19,8 @@ import time
 import numpy as np
 from absl import flags
 
-from engine import assets, results
+from engine import assets
+from engine.runs import results
 from launch import cli
 
 _OUT = flags.DEFINE_string('out', '', 'results file; none if empty')
@@ -32,7 +33,7 @@ _NEW = flags.DEFINE_integer('new_tokens', 64, 'greedy tokens a prompt')
 
 def prompts_of(tokenizer, count: int) -> list[list[int]]:
   """Openings of held-out articles, of different lengths."""
-  from corpora import sources
+  from corpora.text import sources
 
   documents = sources.open('wiki_summaries', 'test')
   lengths = np.linspace(4, 100, count).astype(int)
@@ -74,7 +75,7 @@ def logits_of_export(loaded, prompts) -> list[np.ndarray]:
   import torch
   import transformers
 
-  from lm import weights
+  from lm.checkpoints import weights
 
   with tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(temporary) / 'exported'
@@ -89,7 +90,9 @@ def compare(path, count: int, new: int) -> dict[str, float]:
   import jax
   import jax.numpy as jnp
 
-  from lm import decode, transformer, weights
+  from lm import transformer
+  from lm.checkpoints import weights
+  from lm.decoding import generate
 
   peers = theirs(path, count, new)
   gc.collect()
@@ -101,7 +104,7 @@ def compare(path, count: int, new: int) -> dict[str, float]:
   def full(params, tokens):
     return model.apply({'params': params}, tokens).hidden[0] @ table.T
 
-  grown = decode.sample(
+  grown = generate.sample(
     loaded.config,
     loaded.params,
     [ids for ids, _, _ in peers],

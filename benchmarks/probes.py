@@ -23,7 +23,7 @@ python -m benchmarks.probes --out=docs/results/probes_speed.json
 
 Features: worlds of probes.worlds with a correlated nuisance of rank 64, drawn
 anew for every layer; or, with --recorded, the activations of a finished
-recording (probes/recording.py), which must have 800 answers in 7 tasks.
+recording (probes/recording/record.py), which must have 800 answers in 7 tasks.
 Ours is float32 as it always is, theirs float64: scikit-learn's liblinear knows
 no other, and skglm in float32 stops short of the gap.
 """
@@ -41,7 +41,7 @@ from absl import flags
 
 from benchmarks import alternate
 from benchmarks import probes_sides as sides
-from engine import results
+from engine.runs import results
 from launch import cli
 
 _OUT = flags.DEFINE_string('out', '', 'results file; none if empty')
@@ -69,7 +69,7 @@ def worlds(folder: pathlib.Path, layers: int) -> None:
 
 def recorded(folder: pathlib.Path, source: str, layers: int) -> None:
   """One file a layer: 7 tasks of a recording."""
-  from probes import store
+  from probes.recording import store
 
   source = pathlib.Path(source)
   names = sorted(path.name for path in source.iterdir() if path.is_dir())
@@ -166,7 +166,7 @@ def _sweep(folder, layers, chosen) -> dict[str, float]:
 def extraction(folder: pathlib.Path, rounds: int) -> dict[str, float]:
   """Reading hidden states."""
   from engine import assets
-  from lm import weights
+  from lm.checkpoints import weights
 
   exported = folder / 'exported'
   weights.export(exported, *weights.load(assets.fetch('smollm2_135m_instruct')))

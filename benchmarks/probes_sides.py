@@ -56,7 +56,7 @@ def ours(folder: pathlib.Path, tolerance: float):
 
   from engine import mesh as mesh_lib
   from launch import setup
-  from probes import solvers
+  from probes.fitting import solvers
 
   setup.compile_cache()
   penalty = solvers.Penalty(lambdas=LAMBDAS, ratio=RATIO, tolerance=tolerance)
@@ -259,8 +259,8 @@ def read_ours(count: int):
   """Every layer at two tokens, by `probes.activations.extract`."""
   from engine import assets
   from launch import setup
-  from lm import weights
-  from probes import activations
+  from lm.checkpoints import weights
+  from probes.recording import activations
 
   setup.compile_cache()
   model = weights.load(assets.fetch('smollm2_135m_instruct'), fused=True)

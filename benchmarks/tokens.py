@@ -27,7 +27,8 @@ import unicodedata
 
 from absl import flags
 
-from engine import assets, results
+from engine import assets
+from engine.runs import results
 from launch import cli
 
 _OUT = flags.DEFINE_string('out', '', 'results file; none if empty')
@@ -203,7 +204,7 @@ def compare(count: int, seed: int) -> dict[str, float]:
   """Shares of strings with the same ids, and strings a second."""
   import transformers
 
-  from lm import checkpoint_tokenizer
+  from lm.checkpoints import pretrained_tokenizer
 
   file = assets.fetch('smollm2_135m_instruct')
   of_kind = strings(count, seed)
@@ -214,7 +215,7 @@ def compare(count: int, seed: int) -> dict[str, float]:
     write_folder(folder, file)
     auto, ours = (
       transformers.AutoTokenizer.from_pretrained,
-      checkpoint_tokenizer.CheckpointTokenizer.load,
+      pretrained_tokenizer.CheckpointTokenizer.load,
     )
     theirs = {
       'folder': auto(folder),

@@ -20,7 +20,7 @@ import numpy as np
 from absl import flags
 
 from benchmarks import alternate
-from engine import results
+from engine.runs import results
 from launch import cli
 
 _OUT = flags.DEFINE_string('out', '', 'results file; none if empty')

@@ -5,13 +5,14 @@ import json
 import pathlib
 from types import ModuleType
 
-from engine import plots as plots_lib
+from engine.report import figures as plots_lib
 
 # Each has figures(workdir), pairs of a name and a figure, and show(workdir).
+_MECHANISM = 'calibration.semantic.mechanism'
 _MODULES = {
-  'calibration.mechanism': 'calibration.mechanism_plots',
-  'calibration.semantic_study': 'calibration.semantic_plots',
-  'calibration.length_study': 'calibration.length_study_plots',
+  f'{_MECHANISM}.experiment': f'{_MECHANISM}.plots',
+  'calibration.semantic.experiment': 'calibration.semantic.plots',
+  'calibration.length_bias.experiment': 'calibration.length_bias.study_plots',
 }
 
 

@@ -1,1 +1,1 @@
-"""What is read: assets, sources, tokenised and packed corpora."""
+"""What is read: text, questions, puzzles."""

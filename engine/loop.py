@@ -21,9 +21,10 @@ import numpy as np
 from absl import logging
 from jax.experimental import multihost_utils
 
-from engine import checkpoint, experiment, interval, metrics, writer
+from engine import checkpoint, experiment, metrics
 from engine import mesh as mesh_lib
 from engine import progress as progress_lib
+from engine.runs import train_log, writer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -182,7 +183,7 @@ def run(
     redo = 'eval/' if int(state.step) == config.steps else None
     out.rewind(int(state.step), redo=redo)
     seconds = {'train': 0.0, 'eval': 0.0, 'compile': 0.0}
-    log = interval.Interval()
+    log = train_log.Interval()
     if exp.step is not None:
       trainer = _Trainer(
         exp, config, mesh, shardings, checkpoints, out, log, seconds

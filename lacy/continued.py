@@ -2,8 +2,8 @@
 
 The paper trains from scratch; beginning with a checkpoint of others, LoRA and
 CommonsenseQA beside it are ours. The model gets five special tokens behind its
-own (lm/extend.py), of which `<CALL>` is one; with `lora.rank` only low-rank
-updates and the rows of the new tokens are trained (lm/lora.py).
+own (lm/checkpoints/extend.py), of which `<CALL>` is one; with `lora.rank` only
+low-rank updates and the rows of the new tokens are trained (lm/lora.py).
 
 The run ends with figures of the checkpoint as it came (`before_...`) and of
 what became of it. CommonsenseQA is answered with the tables cut back to the
@@ -19,13 +19,14 @@ from typing import Any
 
 import jax
 
-from corpora import multiple_choice
-from corpora import questions as questions_lib
+from corpora.questions import multiple_choice
+from corpora.questions import question as questions_lib
 from engine import experiment as experiment_lib
 from engine import mesh as mesh_lib
 from engine import optim
 from lacy import data, experiment
-from lm import extend, lora
+from lm import lora
+from lm.checkpoints import extend
 
 claims = experiment.claims
 flops_per_step = experiment.flops_per_step

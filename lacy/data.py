@@ -16,8 +16,9 @@ from absl import logging
 from flax import struct
 from jaxtyping import Array, Bool, Float
 
-from corpora import bios, packing, pipeline, prepare
-from lacy import annotate, judge
+from corpora.text import bios, packing, pipeline, prepare
+from lacy.facts import annotate
+from lacy.facts import judged as judge
 
 
 class FactBatch(struct.PyTreeNode):
@@ -33,12 +34,12 @@ class DataConfig:
   """Where text and facts come from.
 
   Attributes:
-    corpus: see corpora/sources.py, or `bios` for synthetic biographies.
+    corpus: see corpora/text/sources.py, or `bios` for synthetic biographies.
     vocab_size: of the tokenizer to train.
     tokenizer: a tokenizer.json to use instead, or the name of a checkpoint.
     context: T.
     batch_size: records a step, over all devices.
-    fact_rule: see lacy/annotate.py.
+    fact_rule: see lacy/facts/annotate.py.
     judge_mask: JSON lines with spans for rule `judge`.
     eval_records: how many records the evaluations during training read.
     test_records: how many the evaluation at the end reads; 0: all.

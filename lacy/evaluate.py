@@ -1,7 +1,8 @@
 """Runs a model over held-out records and hands the numbers to figures.py.
 
 Teacher-forced: contexts are the true text, so that methods are compared on
-the same positions (section 7; the free-running cascade is lacy/cascade.py).
+the same positions (section 7; the free-running cascade is
+lacy/cascade/decode.py).
 
 Shapes: R records, B batch, T positions.
 """
@@ -13,9 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import jax
 import numpy as np
 
-from corpora import pipeline
+from corpora.text import pipeline
 from engine import mesh as mesh_lib
-from lacy import data, figures
+from lacy import data, measures
 from lm import losses, transformer
 
 # Records kept for showing; the first of them hold the longest documents.
@@ -106,7 +107,7 @@ class Evaluator:
       for name in rows[0]
     }
 
-  def tokens(self, made: Mapping, arrays: Mapping) -> figures.Tokens:
+  def tokens(self, made: Mapping, arrays: Mapping) -> measures.Tokens:
     """The counted positions of `per_token`, flat."""
     truth = np.asarray(arrays['tokens'][:, 1:], np.int64)
     wrong = made['best'] != truth
@@ -116,7 +117,7 @@ class Evaluator:
       bad = wrong & ~(same & (arrays['accept'][:, 1:] >= 0))
     score = made['odds' if self.trained_to_call else 'uncertainty']
     valid = made['valid']
-    return figures.Tokens(
+    return measures.Tokens(
       fact=made['fact'][valid],
       loss=made['loss'][valid],
       wrong=wrong[valid],
@@ -129,7 +130,7 @@ class Evaluator:
   def periodic(self, params, arrays) -> dict[str, float]:
     """The few figures to watch during training."""
     tokens = self.tokens(self.per_token(params, arrays), arrays)
-    every = figures.teacher_forced(
+    every = measures.teacher_forced(
       tokens, beta=self.beta, oracle_error=self.oracle_error
     )
     names = ('loss_fact', 'loss_nonfact', 'fact_error_cascade', 'fact_leakage')
@@ -139,14 +140,14 @@ class Evaluator:
     """All figures, the delegation curve, and what to mark in an article."""
     made = self.per_token(params, arrays)
     tokens = self.tokens(made, arrays)
-    out = figures.teacher_forced(
+    out = measures.teacher_forced(
       tokens, beta=self.beta, oracle_error=self.oracle_error
     )
-    curve = figures.delegation_curve(
+    curve = measures.delegation_curve(
       tokens, oracle_error=self.oracle_error, budgets=BUDGETS
     )
     called = np.zeros(made['valid'].shape, bool)
-    called[made['valid']] = figures.top_share(tokens.score, self.beta)
+    called[made['valid']] = measures.top_share(tokens.score, self.beta)
     some = slice(0, ARTICLES)
     return {
       **out,

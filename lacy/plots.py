@@ -3,7 +3,7 @@
 `losses`: loss on facts and elsewhere over training. `delegation`: share of
 facts right against the share of calls, one curve a method. `article`: a
 held-out article with the called tokens marked, as text. `cascade`: what was
-written with a real partner (lacy/free_running.py), and how much of it is
+written with a real partner (lacy/cascade/experiment.py), and how much of it is
 supported.
 """
 
@@ -13,7 +13,7 @@ import pathlib
 import matplotlib.pyplot as plt
 import numpy as np
 
-from engine import plots as plots_lib
+from engine.report import figures as plots_lib
 
 # ANSI: called facts, called others, and facts kept that came out wrong.
 _CALLED_FACT, _CALLED, _WRONG, _PLAIN = (

@@ -37,7 +37,7 @@ class SelectionConfig:
 
   Attributes:
     rule: one of `RULES`. `judge` takes the given fact mask as it is (then the
-      mask comes from a file, see lacy/judge.py); `ignore` drops from the
+      mask comes from a file, see lacy/facts/judged.py); `ignore` drops from the
       loss what `loss` would call, `ignore_facts` what `lacy` would.
     scope: of `lacy` and `ignore_facts`. `facts`: the `percent` highest losses
       among facts (reading A). `batch`: facts among the `percent` highest

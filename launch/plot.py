@@ -13,7 +13,8 @@ import sys
 
 from absl import flags
 
-from launch import cli, tables
+from engine.report import tables
+from launch import cli
 
 _WORKDIR = flags.DEFINE_string('workdir', '', 'a finished run or sweep')
 _README = flags.DEFINE_bool('readme', False, 'make the tables of README.md')

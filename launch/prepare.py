@@ -8,7 +8,7 @@ import sys
 
 from absl import app, flags
 
-from corpora import packing, prepare, sources
+from corpora.text import packing, prepare, sources
 
 _CORPUS = flags.DEFINE_string(
   'corpus', 'wiki_summaries', f'What to read: {sources.KINDS}.'

@@ -2,9 +2,9 @@ r"""Serves a model to OpenAI-compatible clients on this machine.
 
 python -m launch.serve --model=smollm2_135m_instruct --port=8321
 
-Then http://127.0.0.1:8321/v1 is the base url of any client; lm/endpoint.py is
-ours. There is no key and no encryption, so it listens to this machine alone
-unless --host says otherwise. SIGTERM and Ctrl-C end it.
+Then http://127.0.0.1:8321/v1 is the base url of any client;
+lm/judging/endpoint.py is ours. There is no key and no encryption, so it listens
+to this machine alone unless --host says otherwise. SIGTERM and Ctrl-C end it.
 """
 
 import ipaddress
@@ -13,7 +13,9 @@ import threading
 
 from absl import flags, logging
 
-from launch import cli, openai_run, openai_server
+from launch import cli
+from lm.serving import backend as openai_run
+from lm.serving import server as openai_server
 
 _MODEL = flags.DEFINE_string(
   'model', None, 'path, asset, or organisation/model of the hub'
@@ -59,7 +61,7 @@ def main() -> None:
     raise ValueError('--model must name a model')
   # Late: --help and bad flags need no accelerator.
   from launch import setup
-  from lm import local
+  from lm.judging import local
 
   setup.compile_cache()
   with local.Local.open(

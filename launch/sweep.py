@@ -15,7 +15,7 @@ import sys
 
 from absl import flags
 
-from engine import results
+from engine.runs import results
 from launch import cli, elsewhere, setup, variants
 
 _CONFIG = cli.define_config()

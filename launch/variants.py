@@ -15,7 +15,7 @@ import jax
 from absl import logging
 from ml_collections import ConfigDict
 
-from engine import writer
+from engine.runs import writer
 from launch import setup
 
 

@@ -21,7 +21,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from lm import families, layers, ops, weights
+from lm import layers, ops
+from lm.checkpoints import families, weights
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

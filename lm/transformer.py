@@ -2,9 +2,9 @@
 
 Pre-norm blocks of grouped-query attention with rotary positions and a gated
 MLP (RMSNorm, RoPE, SwiGLU), and the switches by which Qwen 2 and 3 and Gemma 3
-differ from it; lm/families.py sets them from a checkpoint. It returns hidden
-states, never logits: heads and losses take the unembedding table from
-`unembedding` and work on it in blocks, so that [B, T, V] need never exist
+differ from it; lm/checkpoints/families.py sets them from a checkpoint. It
+returns hidden states, never logits: heads and losses take the unembedding table
+from `unembedding` and work on it in blocks, so that [B, T, V] need never exist
 (lm/losses.py).
 
 Shapes: B sequences, T positions, S keys or cache slots, D model width,
@@ -22,7 +22,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
 from lm import cache as caches
-from lm import layers, masks, ops, rope, two_way_cache
+from lm import layers, ops, two_way_cache
 from lm.layers import Dense, RMSNorm
 
 ACTIVATIONS = {
@@ -109,7 +109,7 @@ class TransformerConfig:
     """(rope_base, window) of global layers and, with a window, local ones."""
     if self.window is None:
       return ((self.rope_base, None),)
-    return (self.rope_base, masks.FAR), (self.local_rope_base, self.window)
+    return (self.rope_base, layers.FAR), (self.local_rope_base, self.window)
 
   def parameters(self) -> int:
     """Number of parameters, embeddings included."""
@@ -144,7 +144,7 @@ class Output(struct.PyTreeNode):
 
 
 class View(struct.PyTreeNode):
-  """What a layer sees: its rotation (`rope.table`), and whom it attends to."""
+  """What a layer sees: its rotation (`rope_table`), and whom it attends to."""
 
   rope: tuple[Float[Array, 'B T H'], Float[Array, 'B T H']]
   mask: Any
@@ -184,12 +184,12 @@ class Block(nn.Module):
     if c.qk_norm:
       q = RMSNorm(c.norm_eps, 'head_dim', name='query_norm')(q)
       k = RMSNorm(c.norm_eps, 'head_dim', name='key_norm')(k)
-    q, k = rope.rotate(q, view.rope), rope.rotate(k, view.rope)
+    q, k = layers.rotate(q, view.rope), layers.rotate(k, view.rope)
     if c.query_scalar is not None:
       # ops.attend divides by sqrt(head_dim).
       q = q * jnp.asarray((c.head_dim / c.query_scalar) ** 0.5, q.dtype)
     if not cache_kv:
-      mixed = masks.blockwise(ops.attend, q, k, v, view.mask)
+      mixed = layers.blockwise(ops.attend, q, k, v, view.mask)
       if cache_kv is not None:  # (): an empty one, to be filled
         cache_kv = two_way_cache.laid_out(k, v)
     else:
@@ -328,10 +328,10 @@ class Transformer(nn.Module):
     views = []
     for base, window in c.reaches():
       if cache is None:
-        mask = masks.Mask(causal, segments, window, opened)
+        mask = layers.Mask(causal, segments, window, opened)
       else:
         mask = cache.mask(length, window)
-      table_BTh = rope.table(positions, c.head_dim, base)
+      table_BTh = layers.rope_table(positions, c.head_dim, base)
       views.append(View(rope=table_BTh, mask=mask))
     states = [x]
     empty, start, arrays = (() if keep else None), jnp.int32(0), ()

@@ -100,7 +100,7 @@ class TwoWayCache(struct.PyTreeNode):
     return self.span.first[:, None] + jnp.arange(count)
 
   def mask(self, count: int, window=None) -> Bool[Array, 'B W S']:
-    """Which columns the next `count` see: `masks.Mask`, without causality."""
+    """Which columns the next `count` see: `layers.Mask`, without causality."""
     columns_BW = self.positions(count)
     ahead_BWS = columns_BW[:, :, None] - jnp.arange(self.size)
     seen_BWS = jnp.ones(ahead_BWS.shape, bool)

@@ -16,21 +16,14 @@ import numpy as np
 from absl import logging
 
 from engine import experiment as experiment_lib
-from engine import manifest as manifest_lib
 from engine import mesh as mesh_lib
 from engine import options
+from engine.runs import manifest as manifest_lib
 from lm import init as model_init
 from lm import transformer
-from probes import (
-  activations,
-  compare,
-  confounds,
-  mixtures,
-  recording,
-  report,
-  store,
-)
 from probes import claims as claims_lib
+from probes.comparing import compare, confounds, mixtures, report
+from probes.recording import activations, record, store
 
 claims = claims_lib.claims
 COLUMNS = (
@@ -45,7 +38,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   Raises:
     ValueError: a field that does not fit.
   """
-  wanted = options.section(cfg['record'], 'record', recording.Recording)
+  wanted = options.section(cfg['record'], 'record', record.Recording)
   probes = options.section(cfg['probes'], 'probes', compare.Settings)
   share, seed = cfg['test_share'], cfg['run']['seed']
   if not 0 < share < 1:
@@ -65,16 +58,16 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   return experiment_lib.only_evaluates(test, steps=cfg['run']['steps'])
 
 
-def gather(wanted: recording.Recording) -> None:
+def gather(wanted: record.Recording) -> None:
   """Records what is missing; opens no model where nothing is."""
   manifest_lib.check(wanted.at(), wanted.manifest())
   # Each process answers on a device of its own.
   own = mesh_lib.make(mesh_lib.MeshConfig(), jax.local_devices()[:1])
-  if recording.missing(wanted):
+  if record.missing(wanted):
     with mesh_lib.use(own):
-      recording.record(
+      record.record(
         wanted,
-        recording.open_model(wanted),
+        record.open_model(wanted),
         process=jax.process_index(),
         processes=jax.process_count(),
       )
@@ -85,7 +78,7 @@ def gather(wanted: recording.Recording) -> None:
 
 
 def graded(
-  wanted: recording.Recording, least: float, most: float, seed: int
+  wanted: record.Recording, least: float, most: float, seed: int
 ) -> tuple[list[str], dict[str, float | str]]:
   """Tasks with right and wrong answers enough, and what text alone tells.
 
@@ -159,7 +152,7 @@ class Splits:
 
   def __init__(
     self,
-    wanted: recording.Recording,
+    wanted: record.Recording,
     names: list[str],
     share: float,
     seed: int,
@@ -243,7 +236,7 @@ def abstract(cfg: Mapping[str, Any]):
   Raises:
     ValueError: the section `model` does not describe one.
   """
-  wanted = options.section(cfg['record'], 'record', recording.Recording)
+  wanted = options.section(cfg['record'], 'record', record.Recording)
   config = transformer.TransformerConfig(**cfg['model'])
   wanted.sites(config)
 
@@ -252,7 +245,7 @@ def abstract(cfg: Mapping[str, Any]):
 
 def cost(cfg: Mapping[str, Any]) -> list[str]:
   """What `--dry_run` says of a recording: at most, since texts differ."""
-  wanted = options.section(cfg['record'], 'record', recording.Recording)
+  wanted = options.section(cfg['record'], 'record', record.Recording)
   config = transformer.TransformerConfig(**cfg['model'])
   answers = len(wanted.tasks) * wanted.questions
   sites = len(wanted.sites(config))

@@ -16,7 +16,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from engine import plots as plots_lib
+from engine.report import figures as plots_lib
 
 _BLACK, _ORANGE, _BLUE, _GREEN, _PINK, _SKY, _RED, _ = plots_lib.COLOURS
 _COLOURS = (_BLUE, _ORANGE, _GREEN, _PINK, _SKY, _RED, '#8C8C8C', _BLACK)

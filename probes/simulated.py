@@ -11,7 +11,8 @@ import jax
 from engine import experiment as experiment_lib
 from engine import options
 from probes import claims as claims_lib
-from probes import compare, report, worlds
+from probes import worlds
+from probes.comparing import compare, report
 
 claims = claims_lib.claims
 COLUMNS = claims_lib.columns('truth')

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from probes import mixtures
+from probes.comparing import mixtures
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

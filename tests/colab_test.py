@@ -3,11 +3,12 @@
 import ast
 import importlib
 import json
-import pathlib
 
 from absl.testing import absltest
 
-FOLDER = pathlib.Path(__file__).parents[1] / 'colabs'
+from tests import files
+
+FOLDER = files.ROOT / 'colabs'
 
 
 def code_of(path):

@@ -2,14 +2,15 @@
 
 import ast
 import configparser
+import importlib
 import importlib.util
-import pathlib
 import re
 
 import ml_collections
 from absl.testing import absltest
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from tests.files import ROOT
+
 ORDER = ('engine', 'lm', 'corpora')  # a room imports what stands to its left
 AREAS = {'agents', 'calibration', 'diffusion_sampler', 'lacy', 'probes'}
 OTHERS = {'benchmarks', 'configs', 'launch', 'tests'}
@@ -170,10 +171,17 @@ class FilesTest(absltest.TestCase):
       with self.subTest(str(path.relative_to(ROOT))):
         self.assertTrue(ast.get_docstring(ast.parse(source)))
 
-  def test_setup_lists_every_package_and_no_other(self):
-    folders = {path.parent for path in sources(*HOUSE - {'tests'})}
-    names = {'.'.join(path.relative_to(ROOT).parts) for path in folders}
-    self.assertEqual(set(setup_list('options', 'packages')), names)
+  def test_every_public_name_of_a_package_is_there(self):
+    for path in sources(*HOUSE - {'tests'}):
+      if path.name != '__init__.py':
+        continue
+      package = '.'.join(path.parent.relative_to(ROOT).parts)
+      module = importlib.import_module(package)
+      for name in getattr(module, '__all__', ()):
+        with self.subTest(f'{package}.{name}'):
+          self.assertFalse((path.parent / f'{name}.py').exists())
+          self.assertFalse((path.parent / name).is_dir())
+          self.assertIsNotNone(getattr(module, name))
 
   def test_every_folder_of_modules_is_a_package(self):
     # One without __init__.py is found last on the path: another's comes first.

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from calibration.correctness import lexical
-from lm import judge as judge_lib
-from lm import verdict
+from lm.judging import judge as judge_lib
+from lm.judging import verdict
 
 SCHEMA = verdict.Choice(('yes', 'no'))
 

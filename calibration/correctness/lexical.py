@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from rouge_score import rouge_scorer, scoring
 
-from corpora import grading
+from corpora.questions import grading
 
 _ROUGE = rouge_scorer.RougeScorer(['rouge1', 'rougeL'])
 _NO_PUNCTUATION = str.maketrans('', '', string.punctuation)

@@ -25,7 +25,7 @@ from flax import struct
 from jax.scipy import special
 from jaxtyping import Array, Float, Int
 
-from calibration import metrics
+from calibration.metrics import binned
 from calibration.semantic import tilt
 
 # Confidences are brought into [floor, 1 - floor], where logits are finite.
@@ -139,7 +139,7 @@ def fit(
   Raises:
     ValueError: shapes or numbers that do not fit.
   """
-  metrics.check('calibration split', conf, jnp.round(correct))
+  binned.check('calibration split', conf, jnp.round(correct))
   if pieces < 1 or not penalty > 0:
     raise ValueError(
       'pieces must be at least 1 and penalty positive, got '

@@ -52,7 +52,7 @@ def study(experiment: str, recorded: ConfigDict) -> ConfigDict:
 
 def semantic(recorded: ConfigDict) -> ConfigDict:
   """Calibration about the meaning of answers."""
-  c = study('calibration.semantic_study', recorded)
+  c = study('calibration.semantic.experiment', recorded)
   # The linear probe of the model's own distribution, see
   # calibration.semantic.probe.ProbeConfig. A few hundred questions need more of
   # a penalty than the thousands of the mechanism.
@@ -64,7 +64,7 @@ def semantic(recorded: ConfigDict) -> ConfigDict:
 
 def length_bias(recorded: ConfigDict) -> ConfigDict:
   """Estimators of uncertainty against functions of correctness."""
-  c = study('calibration.length_study', recorded)
+  c = study('calibration.length_bias.experiment', recorded)
   # See calibration.length_study.Study.
   c.study = ConfigDict(
     dict(samples=10, encoder='minilm_l6', judge='', same=0.0, rouge_label=0.3)

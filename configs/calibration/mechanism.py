@@ -18,7 +18,7 @@ def get_config(arg: str = '') -> ConfigDict:
   common.check_arg(arg, ('smoke',))
   smoke = arg == 'smoke'
   c = ConfigDict()
-  c.experiment = 'calibration.mechanism'
+  c.experiment = 'calibration.semantic.mechanism.experiment'
   # See calibration.mechanism_data.World.
   c.world = ConfigDict(
     dict(

@@ -11,7 +11,7 @@ writes to the shared folder. The paper's pairs of base and instruction-tuned
 models (Qwen2.5, Llama 3.1, Mistral, Gemma 3, phi-4) are a run each, with
 --config.record.form=chat for the tuned ones. Its sets are GSM8K, TriviaQA and
 SimpleQA, through TFDS or from $SOCRATIC_ASSETS. There a strong model decides
-what an answer means; here the text does (calibration/semantic/collapse.py).
+what an answer means; here the text does (calibration/correctness/collapse.py).
 """
 
 from ml_collections import ConfigDict

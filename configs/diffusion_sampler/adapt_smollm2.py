@@ -22,7 +22,7 @@ from configs import common as parts
 def get_config(arg: str = '') -> ConfigDict:
   parts.check_arg(arg, ('smoke', 'brief'))
   c = ConfigDict()
-  c.experiment = 'diffusion_sampler.adapt_denoiser'
+  c.experiment = 'diffusion_sampler.training.text_denoiser'
   c.init = 'smollm2_135m_instruct'
   c.data = ConfigDict(
     dict(

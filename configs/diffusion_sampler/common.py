@@ -115,7 +115,7 @@ def denoiser(
   common.check_arg(arg, ('smoke',))
   smoke = arg == 'smoke'
   c = base(puzzle=puzzle, vocab_size=vocab_size, smoke=smoke)
-  c.experiment = 'diffusion_sampler.train_denoiser'
+  c.experiment = 'diffusion_sampler.training.puzzle_denoiser'
   c.sampling.blocks = f'0;{block}'
   steps = 4 if smoke else steps
   c.run = common.run(steps=steps, eval_every=max(steps // 4, 2))
@@ -129,7 +129,7 @@ def heuristics(
   common.check_arg(arg, ('smoke',))
   smoke = arg == 'smoke'
   c = base(puzzle=puzzle, vocab_size=vocab_size, smoke=smoke)
-  c.experiment = 'diffusion_sampler.heuristics'
+  c.experiment = 'diffusion_sampler.evaluation.heuristics'
   c.denoiser = ''
   c.policy_run = ''
   c.sampling.samplers = rules(smoke)
@@ -146,7 +146,7 @@ def policy(
   common.check_arg(arg, ('smoke',))
   smoke = arg == 'smoke'
   c = base(puzzle=puzzle, vocab_size=vocab_size, smoke=smoke)
-  c.experiment = 'diffusion_sampler.train_policy'
+  c.experiment = 'diffusion_sampler.training.puzzle_policy'
   c.policy_run = ''
   unmasking(c, prompts=2 if smoke else 16)
   c.sampling.samplers = (

@@ -32,7 +32,7 @@ def get_config(arg: str = '') -> ConfigDict:
   parts.check_arg(arg, ('smoke', 'full'))
   full = arg == 'full'
   c = ConfigDict()
-  c.experiment = 'diffusion_sampler.train_text_policy'
+  c.experiment = 'diffusion_sampler.training.text_policy'
   c.param_dtype = 'bfloat16'
   c.shifted = False
   c.data = ConfigDict(

@@ -42,7 +42,7 @@ def get_config(arg: str = '') -> ConfigDict:
     vocab_size=274,
     smoke=smoke,
   )
-  c.experiment = 'diffusion_sampler.train_policy'
+  c.experiment = 'diffusion_sampler.training.puzzle_policy'
   c.policy_run = ''
   common.unmasking(c, prompts=2 if smoke else 16)
   c.grpo.expert_block = 2

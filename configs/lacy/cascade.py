@@ -18,7 +18,7 @@ def get_config(arg: str = '') -> ConfigDict:
   common.check_arg(arg, ('demo', 'smoke'))
   smoke = arg == 'smoke'
   c = ConfigDict()
-  c.experiment = 'lacy.free_running'
+  c.experiment = 'lacy.cascade.experiment'
   c.cascade = ConfigDict(
     dict(
       # A sweep, or one run; the first seed of each method is taken.

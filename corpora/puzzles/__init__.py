@@ -8,70 +8,8 @@
 A puzzle is named as in a config: 'chain', 'chain(symbols=12, answer=16)'.
 """
 
-import hashlib
-import os
+from engine import public
 
-import numpy as np
-
-from corpora import tfds_store
-from corpora.puzzles import addition, chain, form, splits, sudoku
-from engine import assets, options
-
-KINDS = {
-  'chain': chain.Chain,
-  'chains': chain.Chains,
-  'sudoku': sudoku.Sudoku,
-  'addition': addition.Addition,
-}
-
-
-def parse(text: str) -> form.Puzzle:
-  """A puzzle from a config's 'name' or 'name(key=value, ...)'.
-
-  Raises:
-    ValueError: no such puzzle, it has no such key, or a value does not fit.
-  """
-  return options.parse(text, KINDS, 'data.puzzle')
-
-
-def load(
-  puzzle: form.Puzzle | str,
-  split: str,
-  data_dir: str | os.PathLike | None = None,
-) -> form.Examples:
-  """All examples of a split, prepared with TFDS where they are not yet there.
-
-  Args:
-    puzzle: one, or its name as `parse` takes it.
-    split: 'train', 'validation' or 'test'.
-    data_dir: the cache, see `assets.cache_dir`.
-
-  Returns:
-    int32 arrays 'prompt' [n, P], 'answer' [n, L] and 'level' [n], in the order
-    of `splits.examples`.
-
-  Raises:
-    ValueError: unknown puzzle or split, or one too small for three splits.
-  """
-  # TFDS takes a second to import.
-  from corpora.puzzles import puzzles_dataset_builder
-
-  if isinstance(puzzle, str):
-    puzzle = parse(puzzle)
-  splits.check(split)
-  # Other defaults under the same name are other data.
-  digest = hashlib.sha256(repr(puzzle).encode())
-  folder = assets.cache_dir(data_dir) / 'tfds' / digest.hexdigest()[:16]
-  folder.mkdir(parents=True, exist_ok=True)
-  builder = puzzles_dataset_builder.Builder(
-    config=puzzles_dataset_builder.config(puzzle),
-    data_dir=str(folder),
-    file_format='array_record',
-  )
-  tfds_store.prepare(builder, folder)
-  source = builder.as_data_source(split=split)
-  records = source.__getitems__(range(len(source)))
-  return {
-    name: np.concatenate([record[name] for record in records])
-    for name in builder.info.features
-  }
+__getattr__, __dir__, __all__ = public.names(
+  __name__, {'kinds': ('KINDS', 'parse'), 'prepared': ('load',)}
+)

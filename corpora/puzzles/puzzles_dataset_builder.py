@@ -12,8 +12,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from corpora import puzzles
-from corpora.puzzles import form, splits
+from corpora.puzzles import form, kinds, splits
 
 CHUNK = 1000
 
@@ -26,7 +25,7 @@ class PuzzleConfig(tfds.core.BuilderConfig):
 
 
 def _named(puzzle: form.Puzzle) -> PuzzleConfig:
-  [name] = [n for n, kind in puzzles.KINDS.items() if type(puzzle) is kind]
+  [name] = [n for n, kind in kinds.KINDS.items() if type(puzzle) is kind]
   own = [
     f'-{field.name}={getattr(puzzle, field.name)}'
     for field in dataclasses.fields(puzzle)
@@ -52,9 +51,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     '1.0.0': 'A stream of seeds for each split.',
     '1.1.0': 'An entry of a table says its symbol too.',
   }
-  BUILDER_CONFIGS: ClassVar = [
-    _named(kind()) for kind in puzzles.KINDS.values()
-  ]
+  BUILDER_CONFIGS: ClassVar = [_named(kind()) for kind in kinds.KINDS.values()]
 
   def _info(self) -> tfds.core.DatasetInfo:
     puzzle = self.builder_config.puzzle

@@ -36,7 +36,7 @@ class Sudoku(form.Puzzle):
 
   The prompt is a part of the answer, each complete grid equally likely. With
   few givens other grids fit too: one that does is right (see
-  diffusion_sampler/tasks.py). Level is the number of blanks.
+  diffusion_sampler/evaluation/rewards.py). Level is the number of blanks.
 
   Attributes:
     fewest, most: givens; their number is uniform on this range.

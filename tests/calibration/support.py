@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from calibration import log
-from corpora.questions import Question
-from lm import families, transformer, weights
+from calibration.recording import log
+from corpora.questions.question import Question
+from lm import transformer
+from lm.checkpoints import families, weights
+from tests import files
 
-TOKENS = pathlib.Path(__file__).parents[1] / 'lm' / 'peers' / 'tokens'
 # Of a question, see `votes`.
 SAMPLES = 20
 # As the tokenizer of the peers.
@@ -110,5 +111,5 @@ def export(folder: pathlib.Path, seed=0) -> pathlib.Path:
   """A checkpoint of that model with a tokenizer."""
   weights.export(folder, families.find('llama'), CONFIG, params(seed))
   for name in ('tokenizer.json', 'tokenizer_config.json'):
-    shutil.copy(TOKENS / name, folder)
+    shutil.copy(files.TOKENS / name, folder)
   return folder

@@ -15,10 +15,10 @@ from absl.testing import parameterized
 from flax import struct
 from jaxtyping import Array, Int
 
-from diffusion_sampler import canvas as canvas_lib
-from diffusion_sampler import denoiser as denoiser_lib
-from diffusion_sampler import rules
-from diffusion_sampler import stats as stats_lib
+from diffusion_sampler.sampling import canvas as canvas_lib
+from diffusion_sampler.sampling import denoiser as denoiser_lib
+from diffusion_sampler.sampling import rules
+from diffusion_sampler.sampling import stats as stats_lib
 
 # Instead of a logarithm of zero: a matmul with an identity makes nan of -inf.
 NEVER = -100.0

@@ -17,7 +17,9 @@ import jax
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from engine import checkpoint, loop, writer
+from engine import checkpoint, loop
+from engine.runs import writer
+from tests import files
 from tests.engine import toy
 
 
@@ -279,7 +281,7 @@ class KilledTest(RunCase):
     }
     process = subprocess.Popen(
       [sys.executable, '-m', 'tests.engine.toy', *arguments],
-      cwd=pathlib.Path(__file__).parents[2],
+      cwd=files.ROOT,
       env=os.environ | here,
       stderr=subprocess.DEVNULL,
     )

@@ -12,18 +12,19 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from configs.lacy import smollm2_continue
-from corpora import questions
+from corpora.questions import question
 from engine import checkpoint
 from engine import mesh as mesh_lib
 from lacy import continued
 from launch import setup
-from lm import families, lora, transformer, weights
+from lm import lora, transformer
+from lm.checkpoints import families, weights
+from tests import files
 
-PEERS = pathlib.Path(__file__).parents[1] / 'lm' / 'peers'
 # Of the tokenizer in peers/tokens.
 KNOWN = 420
 QUESTIONS = [
-  questions.Question(
+  question.Question(
     id=str(i),
     prompt='Where is the lake?',
     answers=('here',),
@@ -52,7 +53,7 @@ def tiny(folder, **changes):
       jax.random.key(5), jnp.zeros((1, 3), jnp.int32)
     )['params']
     weights.export(base, families.find('llama'), config, mesh_lib.unbox(params))
-    shutil.copy(PEERS / 'tokens' / 'tokenizer.json', base)
+    shutil.copy(files.PEERS / 'tokens' / 'tokenizer.json', base)
     lines = [
       {'title': f't{i}', 'text': f'Town {i} lies in Egypt, founded {1800 + i}.'}
       for i in range(150)
@@ -76,7 +77,7 @@ def tiny(folder, **changes):
 
 
 def run(cfg, workdir):
-  with mock.patch.object(questions, 'commonsense_qa', return_value=QUESTIONS):
+  with mock.patch.object(question, 'commonsense_qa', return_value=QUESTIONS):
     return setup.train(cfg, workdir, progress=False)
 
 

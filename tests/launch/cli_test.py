@@ -10,14 +10,13 @@ from absl.testing import absltest, parameterized
 
 from engine import loop
 from launch import cli
-
-ROOT = pathlib.Path(__file__).parents[2]
+from tests import files
 
 
 def call(module, *arguments):
   return subprocess.run(
     [sys.executable, '-m', f'launch.{module}', *arguments],
-    cwd=ROOT,
+    cwd=files.ROOT,
     env=os.environ | {'JAX_PLATFORMS': 'cpu'},
     capture_output=True,
     text=True,

@@ -1,21 +1,20 @@
 """What the paper's larger model would cost on a slice of eight."""
 
 import os
-import pathlib
 import re
 import subprocess
 import sys
 
 from absl.testing import absltest
 
-ROOT = pathlib.Path(__file__).parents[2]
+from tests import files
 
 
 class DryRunTest(absltest.TestCase):
   def report(self, *flags):
     done = subprocess.run(
       [sys.executable, '-m', 'launch.train', '--dry_run', *flags],
-      cwd=ROOT,
+      cwd=files.ROOT,
       env=os.environ | {'JAX_PLATFORMS': 'cpu'},
       capture_output=True,
       text=True,

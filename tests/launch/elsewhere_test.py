@@ -7,7 +7,7 @@ import tempfile
 from absl.testing import absltest, parameterized
 from ml_collections import ConfigDict
 
-from engine import results
+from engine.runs import results
 from launch import elsewhere, variants
 
 

@@ -7,7 +7,7 @@ import tempfile
 
 from absl.testing import absltest
 
-ROOT = pathlib.Path(__file__).parents[2]
+from tests import files
 
 
 class PrepareCommandTest(absltest.TestCase):
@@ -24,7 +24,7 @@ class PrepareCommandTest(absltest.TestCase):
     command += [f'--data_dir={self.root}/data']
     return subprocess.Popen(
       command,
-      cwd=ROOT,
+      cwd=files.ROOT,
       stdout=subprocess.PIPE,
       stderr=subprocess.PIPE,
       text=True,

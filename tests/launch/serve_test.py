@@ -9,8 +9,10 @@ import sys
 
 from absl.testing import absltest, parameterized
 
-from launch import openai_request, openai_server, serve
-from tests.launch import openai_support as support
+from launch import serve
+from lm.serving import request
+from lm.serving import server as openai_server
+from tests.lm.serving import support
 
 
 class ServeTest(parameterized.TestCase):
@@ -73,7 +75,7 @@ class ServeTest(parameterized.TestCase):
     self.assertEqual(serve.is_local(host), local)
 
   def test_seeds_are_31_bits(self):
-    seeds = {openai_request._seed(s, i) for s in (0, -5, 2**62) for i in (0, 1)}
+    seeds = {request._seed(s, i) for s in (0, -5, 2**62) for i in (0, 1)}
     self.assertLen(seeds, 6)
     self.assertBetween(min(seeds), 0, 2**31 - 1)
     self.assertLess(max(seeds), 2**31)

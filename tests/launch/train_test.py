@@ -14,8 +14,7 @@ from absl.testing import absltest
 from configs.lacy import bios
 from engine import checkpoint
 from launch import setup
-
-ROOT = pathlib.Path(__file__).parents[2]
+from tests import files
 
 
 class TrainTest(absltest.TestCase):
@@ -32,7 +31,7 @@ class TrainTest(absltest.TestCase):
           '--config.run.eval_every=0',
           '--config.run.log_every=1',
         ],
-        cwd=ROOT,
+        cwd=files.ROOT,
         env=os.environ | {'JAX_PLATFORMS': 'cpu'},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -7,7 +7,9 @@ import tempfile
 from absl.testing import absltest, parameterized
 from ml_collections import ConfigDict
 
-from launch import tables, variants
+from engine.report import tables
+from launch import variants
+from tests import files
 
 SUMMARIES = {
   'one': [{'error': 0.5, 'rule': 'x'}, {'error': 0.25, 'rule': 'x'}],
@@ -82,7 +84,7 @@ class ReadmeTest(absltest.TestCase):
     self.assertNotIn('old', got)
 
   def test_the_readme_agrees_with_the_results(self):
-    root = pathlib.Path(__file__).parents[2]
+    root = files.ROOT
     text = (root / 'README.md').read_text()
     self.assertEqual(tables.fill(text, root), text)
 

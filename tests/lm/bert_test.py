@@ -14,9 +14,11 @@ import safetensors.numpy
 from absl.testing import absltest, parameterized
 
 from engine import mesh as mesh_lib
-from lm import bert, weights
+from lm import bert
+from lm.checkpoints import weights
+from tests import files
 
-PEER = pathlib.Path(__file__).parent / 'peers' / 'bert'
+PEER = files.PEERS / 'bert'
 
 
 def peer():

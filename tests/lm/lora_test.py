@@ -10,7 +10,8 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from engine import experiment, mesh, optim
-from lm import families, layout, lora, losses, transformer, weights
+from lm import layout, lora, losses, transformer
+from lm.checkpoints import families, weights
 
 FIRST_ROW = 23
 

@@ -15,8 +15,8 @@ import pathlib
 import numpy as np
 
 from engine import assets
+from tests import files
 
-PEERS = pathlib.Path(__file__).parent / 'peers'
 TEXTS = (
   'The capital of France is Paris.',
   'Paris is the French capital.',
@@ -114,5 +114,5 @@ def make_minilm(folder: pathlib.Path) -> None:
 
 
 if __name__ == '__main__':
-  make_tiny(PEERS / 'bert')
-  make_minilm(PEERS / 'minilm')
+  make_tiny(files.PEERS / 'bert')
+  make_minilm(files.PEERS / 'minilm')

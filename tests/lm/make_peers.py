@@ -13,7 +13,8 @@ import pathlib
 
 import numpy as np
 
-PEERS = pathlib.Path(__file__).parent / 'peers'
+from tests import files
+
 COMMON = dict(
   vocab_size=61,
   hidden_size=16,
@@ -191,12 +192,12 @@ def main() -> None:
     tokens = torch.randint(0, COMMON['vocab_size'], (2, 13))
     with torch.no_grad():
       logits = model(tokens).logits
-    folder = PEERS / name
+    folder = files.PEERS / name
     model.save_pretrained(folder)
     (folder / 'generation_config.json').unlink(missing_ok=True)
     np.savez(folder / 'peer.npz', tokens=tokens, logits=logits)
     print(name, sum(p.numel() for p in model.parameters()), 'parameters')
-  make_tokens(PEERS / 'tokens')
+  make_tokens(files.PEERS / 'tokens')
 
 
 if __name__ == '__main__':

@@ -10,15 +10,17 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from engine import mesh as mesh_lib
-from lm import decode, scoring, transformer, weights
+from lm import transformer
+from lm.checkpoints import weights
+from lm.decoding import generate, scoring
+from tests import files
 
-PEERS = pathlib.Path(__file__).parent / 'peers'
 PROMPTS = ([7], [1, 2, 3, 4, 5, 6, 7, 8], list(range(20, 37)), [60, 0, 9])
 
 
 def padded(family, folder):
   """A checkpoint whose vocabulary of 61 is filled up to divide over devices."""
-  model = weights.load(PEERS / family)
+  model = weights.load(files.PEERS / family)
   config = dataclasses.replace(model.config, vocab_size=64)
   table = jnp.pad(model.params['embedding'], ((0, 3), (0, 0)))
   params = model.params | {'embedding': table}
@@ -57,12 +59,12 @@ class ShardedTest(parameterized.TestCase):
         self.assertEqual(array.addressable_shards[0].data.size * 2, array.size)
       settings = dict(max_new_tokens=5, num_samples=2, temperature=0.9)
       key = jax.random.key(0)
-      got = decode.sample(
+      got = generate.sample(
         spread.config, spread.params, PROMPTS, key, **settings
       )
       options = [[[1, 2], [3]]] * 4
       scores = scoring.score(spread.config, spread.params, PROMPTS, options)
-    want = decode.sample(plain.config, plain.params, PROMPTS, key, **settings)
+    want = generate.sample(plain.config, plain.params, PROMPTS, key, **settings)
     np.testing.assert_array_equal(got.tokens, want.tokens)
     np.testing.assert_allclose(got.logprobs, want.logprobs, atol=1e-4)
     alone = scoring.score(plain.config, plain.params, PROMPTS, options)

@@ -10,7 +10,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from lm import cache as caches
-from lm import masks, ops, transformer
+from lm import layers, ops, transformer
 
 SMALL = transformer.TransformerConfig(
   vocab_size=19, layers=3, width=24, heads=4, kv_heads=2, mlp_width=40
@@ -333,16 +333,16 @@ class OpsTest(parameterized.TestCase):
 
   @parameterized.parameters((False, False), (True, False), (True, True))
   def test_blocks_of_queries_change_nothing(self, causal, opens):
-    size = masks.QUERY_BLOCK + 7
+    size = layers.QUERY_BLOCK + 7
     keys = jax.random.split(jax.random.key(2), 3)
     q, k, v = (jax.random.normal(key, (1, size, 2, 4)) for key in keys)
     segments = jnp.where(jnp.arange(size) < 100, 1, 2)[None]
     opened = jnp.arange(size)[:, None] % 3 == 1  # for these queries
     opened = jnp.broadcast_to(opened, (size, size)) if opens else None
-    mask = masks.Mask(causal=causal, segments=segments, opened=opened)
+    mask = layers.Mask(causal=causal, segments=segments, opened=opened)
     whole = mask.block(1, slice(0, size), slice(0, size))
     np.testing.assert_allclose(
-      masks.blockwise(ops.attend, q, k, v, mask),
+      layers.blockwise(ops.attend, q, k, v, mask),
       ops.attend(q, k, v, whole),
       atol=1e-5,
     )

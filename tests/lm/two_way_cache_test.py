@@ -8,7 +8,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from lm import cache as caches
-from lm import masks, transformer, two_way_cache
+from lm import layers, transformer, two_way_cache
 from tests.lm import two_way_support as support
 
 GEMMA = dict(
@@ -67,7 +67,7 @@ class SpanTest(parameterized.TestCase):
     kept = (jnp.zeros((3, 1, 2, 8)),), (jnp.zeros((3, 1, 8, 2)),)
     cache = two_way_cache.TwoWayCache.of(*kept, segments)
     cache = cache.at(SPAN.first, SPAN.begin)
-    whole = masks.Mask(causal=False, segments=segments, window=window)
+    whole = layers.Mask(causal=False, segments=segments, window=window)
     whole = whole.block(3, slice(0, 8), slice(0, 8))
     got = cache.mask(3, window)
     for row in range(3):

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.core import meta
 
-from lm import layers, masks, rope, transformer
+from lm import layers, transformer
 
 
 @functools.cache
@@ -67,8 +67,8 @@ def stale_hidden(config, params, tokens, positions, segments, kept, stale):
     x = x * config.width**0.5
   views = []
   for base, window in config.reaches():
-    mask = masks.Mask(causal=False, segments=segments, window=window)
-    table = rope.table(positions, config.head_dim, base)
+    mask = layers.Mask(causal=False, segments=segments, window=window)
+    table = layers.rope_table(positions, config.head_dim, base)
     views.append(transformer.View(rope=table, mask=mask))
   for layer in range(config.layers):
     x = jnp.where(stale[..., None], kept[layer], x)

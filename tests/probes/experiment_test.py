@@ -10,10 +10,11 @@ import numpy as np
 from absl.testing import absltest
 
 from configs.probes import eight_b_pod, smollm2_tasks
-from engine import manifest as manifest_lib
 from engine import options
+from engine.runs import manifest as manifest_lib
 from probes import claims as claims_lib
-from probes import experiment, plots, store, worlds
+from probes import experiment, plots, worlds
+from probes.recording import store
 
 NAMES = ('capital', 'addition_1', 'opposites')
 TOKENS = ('last_prompt', 'last_answer')

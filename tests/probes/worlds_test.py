@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from probes import compare, pooling, worlds
+from probes import worlds
+from probes.comparing import compare, pooling
 
 SETTINGS = compare.Settings(
   ridge_at=1 / 8,

@@ -1,0 +1,134 @@
+"""Reliability diagrams of a semantic study, from its files; no JAX.
+
+`<variant>-reliability`: sets down, styles across. `styles`: smECE of every cell
+beside what perfect calibration would show.
+"""
+
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from calibration import plots
+from calibration.metrics import diagram
+from calibration.recording import prompts
+from engine.report import figures as plots_lib
+
+_BLACK, _ORANGE, _BLUE, _GREEN = plots_lib.COLOURS[:4]
+_GREY = '#8C8C8C'
+Cells = dict[tuple[str, str], diagram.Diagram]
+
+
+def cells(folder: pathlib.Path) -> Cells:
+  """Diagrams of a finished run by (set, style)."""
+  out: dict[tuple[str, str], dict[str, Any]] = {}
+  with np.load(folder / 'evals' / 'test-final.npz', allow_pickle=False) as file:
+    for key in file.files:
+      if key.startswith('array/'):
+        _, name, style, field = key.split('/')
+        out.setdefault((name, style), {})[field] = file[key]
+  summary = json.loads((folder / 'summary.json').read_text())
+  for key, value in summary.items():
+    if key.startswith('array/'):
+      _, name, style, field = key.split('/')
+      out[name, style][field] = value
+  return {key: diagram.Diagram(**fields) for key, fields in out.items()}
+
+
+def reliability(found: Cells, title: str):
+  """A diagram of each cell, sets down and styles across."""
+  sets = list(dict.fromkeys(name for name, _ in found))
+  styles = [s for s in prompts.STYLES if any(s == t for _, t in found)]
+  figure, axes = plt.subplots(
+    len(sets),
+    len(styles),
+    figsize=(3.3 * len(styles) + 0.3, 3.7 * len(sets)),
+    squeeze=False,
+    layout='constrained',
+  )
+  for i, name in enumerate(sets):
+    for j, style in enumerate(styles):
+      axis = axes[i, j]
+      if (name, style) not in found:
+        axis.set_axis_off()
+        continue
+      d = found[name, style]
+      diagram.draw(axis, d)
+      axis.set_title(f'{name}, {style}', fontsize=10)
+      axis.set_xlabel(
+        f'confidence (n = {d.answers}, M = {d.samples})\n'
+        f'smECE {d.smece[0]:.3f}, floor {d.floor[0]:.3f}, '
+        f'split gap {d.split_gap:+.3f}',
+        fontsize=8,
+      )
+      if j:
+        axis.set_ylabel('')
+  figure.suptitle(title, fontsize=11)
+  return figure
+
+
+def styles(runs: dict[str, Cells]):
+  """smECE of all cells with intervals, and the floor of each."""
+  keys = list(dict.fromkeys(key for found in runs.values() for key in found))
+  figure, axes = plt.subplots(
+    figsize=(1.6 + 0.62 * len(keys) * max(len(runs), 1), 3.6),
+    layout='constrained',
+  )
+  colours = (_BLUE, _ORANGE, _GREEN, _BLACK)
+  step = 0.8 / len(runs)
+  for r, (name, found) in enumerate(runs.items()):
+    for k, key in enumerate(keys):
+      if key not in found:
+        continue
+      at = k + (r - (len(runs) - 1) / 2) * step
+      value, low, high = found[key].smece
+      floor, _, top = found[key].floor
+      axes.bar(at, top, width=step * 0.9, color=_GREY, alpha=0.35, lw=0)
+      axes.plot([at - step * 0.4, at + step * 0.4], [floor] * 2, color=_GREY)
+      axes.errorbar(
+        at,
+        value,
+        yerr=[[max(value - low, 0)], [max(high - value, 0)]],
+        fmt='o',
+        ms=4,
+        color=colours[r % len(colours)],
+        label=name if k == 0 else None,
+      )
+  axes.set_xticks(range(len(keys)), [f'{a}\n{b}' for a, b in keys], fontsize=8)
+  axes.set_ylabel('smECE (grey: perfect calibration)')
+  axes.set_ylim(bottom=0)
+  axes.legend(frameon=False, fontsize=8)
+  plots_lib.style(axes)
+  return figure
+
+
+def figures(workdir: pathlib.Path) -> Iterator[tuple[str, Any]]:
+  """(name, figure) of a finished run or sweep; of its first seed."""
+  runs = {}
+  for name, folders in plots_lib.runs(workdir).items():
+    runs[name] = cells(folders[0])
+    yield f'{name}-reliability', reliability(runs[name], name)
+  yield 'styles', styles(runs)
+
+
+def show(workdir: pathlib.Path) -> str:
+  """A row a cell, of the first seed."""
+  keys = ('right', 'confidence', 'gap', 'split_gap', 'smece', 'floor', 'auroc')
+  rows = [('', 'cell', 'n', 'M', *keys)]
+  for variant, folders in plots_lib.runs(workdir).items():
+    summary = json.loads((folders[0] / 'summary.json').read_text())
+    for name, style in cells(folders[0]):
+      start = f'{name}/{style}'
+      values = [summary.get(f'{start}/{key}') for key in keys]
+      rows.append(
+        (
+          variant,
+          start,
+          *(f'{summary[f"{start}/{key}"]:.0f}' for key in ('n', 'samples')),
+          *('-' if v is None else f'{v:.3f}' for v in values),
+        )
+      )
+  return plots.table(rows)

@@ -1,0 +1,15 @@
+"""Accuracy against passes, on puzzles and on text."""
+
+from engine import public
+
+__getattr__, __dir__, __all__ = public.names(
+  __name__,
+  {
+    'evaluate': (
+      'SamplingConfig',
+      'compare',
+    ),
+    'rewards': ('correct',),
+    'fill_in': ('gaps',),
+  },
+)

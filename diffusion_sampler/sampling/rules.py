@@ -1,0 +1,390 @@
+"""Unmasking rules: which masked positions to write at a pass.
+
+Every rule is `rule(stats, masked, block, key) -> action`, a row at a time
+whatever else is in the batch. It chooses among the eligible positions, those
+masked and in the row's current block, takes at least one where there are any
+(schedules of Dream excepted, as there), and breaks ties by the lowest index.
+Section 3 of docs/papers/diffusion_sampler.md says where each comes from.
+
+Shapes: B sequences, L answer positions, h earlier passes.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from diffusion_sampler.sampling import stats as stats_lib
+from engine import options
+from lm import ops
+
+SCORES = ('confidence', 'margin', 'entropy')
+# The rank of what is not eligible: beyond any count.
+LAST = 2**30
+
+
+class Block(struct.PyTreeNode):
+  """Where each row is.
+
+  Attributes:
+    inside: the positions of its current block.
+    passes: passes it has spent on this block.
+    begun: how many masks the block had when it was entered.
+    nfe: passes it has spent altogether.
+  """
+
+  inside: Bool[Array, 'B L']
+  passes: Int[Array, ' B']
+  begun: Int[Array, ' B']
+  nfe: Int[Array, ' B']
+
+
+class Reach:
+  """What a rule needs beyond the numbers of this pass; nothing by default.
+
+  `passes`: earlier passes that `stats.divergence` reaches back. `tops`: how
+  many probabilities `stats.top` has.
+  """
+
+  passes = 0
+  tops = 1
+
+
+Rule = Callable[
+  [stats_lib.Stats, Bool[Array, 'B L'], Block, Key[Array, ' B']],
+  Bool[Array, 'B L'],
+]
+
+
+def score(stats: stats_lib.Stats, by: str) -> Float[Array, 'B L']:
+  """How sure the denoiser is, larger is surer.
+
+  'confidence' is the probability of the token that would be written.
+  """
+  if by == 'entropy':
+    return -stats.entropy
+  return stats.chosen if by == 'confidence' else stats.margin
+
+
+def better(
+  score_BL: Float[Array, 'B L'], eligible_BL: Bool[Array, 'B L']
+) -> Bool[Array, 'B L L']:
+  """[b, k, j]: j is eligible and comes before k, ties by the lowest index.
+
+  Compared pair by pair: for the few hundred positions of an answer that is
+  faster than sorting, on every device.
+  """
+  index_L = jnp.arange(score_BL.shape[-1])
+  mine, theirs = score_BL[:, :, None], score_BL[:, None, :]
+  earlier_LL = index_L[None, :] < index_L[:, None]
+  first = (theirs > mine) | ((theirs == mine) & earlier_LL)
+  return first & eligible_BL[:, None, :]
+
+
+def rank(score_BL, eligible_BL) -> Int[Array, 'B L']:
+  """Place among the eligible, 0 the best; what is not eligible comes last."""
+  place_BL = better(score_BL, eligible_BL).sum(-1)
+  return jnp.where(eligible_BL, place_BL, LAST)
+
+
+def first(
+  score_BL, eligible_BL, count: int | Int[Array, ' B']
+) -> Bool[Array, 'B L']:
+  """The `count` best of the eligible, or of each row its own number of them."""
+  if isinstance(count, int) and count == 1:
+    return best(score_BL, eligible_BL)
+  count_B1 = jnp.asarray(count).reshape(-1, 1)
+  return rank(score_BL, eligible_BL) < count_B1
+
+
+def best(score_BL, eligible_BL) -> Bool[Array, 'B L']:
+  """The one best of the eligible, without comparing pair by pair."""
+  score_BL = jnp.maximum(score_BL, jnp.finfo(score_BL.dtype).min)
+  at_B = ops.argmax(jnp.where(eligible_BL, score_BL, -jnp.inf))
+  return eligible_BL & (jnp.arange(score_BL.shape[-1]) == at_B[:, None])
+
+
+def at_least_one(action_BL, score_BL, eligible_BL) -> Bool[Array, 'B L']:
+  """`action_BL`, or the best one where a row has none."""
+  best_BL = best(score_BL, eligible_BL)
+  return jnp.where(action_BL.any(-1, keepdims=True), action_BL, best_BL)
+
+
+def draws(keys: Key[Array, ' B'], length: int, draw=jax.random.uniform):
+  """[B, L] numbers; a row's come from its own key alone."""
+  return jax.vmap(lambda key: draw(key, (length,)))(keys)
+
+
+def _check(what: str, value, ok: bool, expected: str) -> None:
+  if not ok:
+    raise ValueError(f'rule.{what} must be {expected}, got {value!r}')
+
+
+def _check_by(by: str) -> None:
+  _check('by', by, by in SCORES, f'one of {", ".join(SCORES)}')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Random(Reach):
+  """`count` eligible positions, uniformly."""
+
+  count: int = 1
+
+  def __post_init__(self):
+    _check('count', self.count, self.count >= 1, 'at least 1')
+
+  def __call__(self, stats, masked, block, key):
+    del stats
+    noise_BL = draws(key, masked.shape[-1])
+    return first(noise_BL, masked & block.inside, self.count)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TopK(Reach):
+  """The `count` positions of which the denoiser is surest.
+
+  By confidence: LLaDA's low-confidence remasking with a constant count; by
+  margin: Kim et al. 2025; by entropy: Dream's option of that name.
+  """
+
+  count: int = 1
+  by: str = 'confidence'
+
+  def __post_init__(self):
+    _check('count', self.count, self.count >= 1, 'at least 1')
+    _check_by(self.by)
+
+  def __call__(self, stats, masked, block, key):
+    del key
+    return first(score(stats, self.by), masked & block.inside, self.count)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LeftToRight(Reach):
+  """The lowest `count` eligible positions; no paper's, for diagnosis."""
+
+  count: int = 1
+
+  def __post_init__(self):
+    _check('count', self.count, self.count >= 1, 'at least 1')
+
+  def __call__(self, stats, masked, block, key):
+    del stats, key
+    order_L = -jnp.arange(masked.shape[-1], dtype=jnp.float32)
+    order_BL = jnp.broadcast_to(order_L, masked.shape)
+    return first(order_BL, masked & block.inside, self.count)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Threshold(Reach):
+  """Every position at least so confident (Fast-dLLM), or the best one.
+
+  Above 1 none is, and the best one is taken at every pass.
+  """
+
+  threshold: float = 0.9
+
+  def __call__(self, stats, masked, block, key):
+    del key
+    eligible = masked & block.inside
+    action = eligible & (stats.confidence >= self.threshold)
+    return at_least_one(action, stats.confidence, eligible)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Factor(Reach):
+  """The largest prefix by confidence with (j + 1)(1 - c_(j)) < `factor`.
+
+  Fast-dLLM's other rule. Every j of the prefix must satisfy it, its last one
+  too (a copy of the rule in the wild takes all when only the last fails).
+  """
+
+  factor: float = 1.0
+
+  def __call__(self, stats, masked, block, key):
+    del key
+    eligible = masked & block.inside
+    rank_BL = rank(stats.confidence, eligible)
+    fits = (rank_BL + 2) * (1.0 - stats.confidence) < self.factor
+    failed_BL = jnp.where(eligible & ~fits, rank_BL, LAST)
+    count_B = jnp.maximum(failed_BL.min(-1), 1)
+    return eligible & (rank_BL < count_B[:, None])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EntropyBounded(Reach):
+  """The largest prefix whose entropies exceed their maximum by `bound` at most.
+
+  EB-Sampler (Ben-Hamu et al. 2025): the sum of entropies less the largest one
+  bounds the mutual information within the set. The first always qualifies.
+  """
+
+  bound: float = 0.1
+  by: str = 'entropy'
+
+  def __post_init__(self):
+    _check_by(self.by)
+
+  def __call__(self, stats, masked, block, key):
+    del key
+    eligible = masked & block.inside
+    own_LL = jnp.eye(masked.shape[-1], dtype=bool)
+    prefix_BLL = better(score(stats, self.by), eligible) | own_LL
+    entropy_BLL = jnp.where(prefix_BLL, stats.entropy[:, None, :], 0.0)
+    excess_BL = entropy_BLL.sum(-1) - entropy_BLL.max(-1)
+    alone_BL = prefix_BLL.sum(-1) == 1
+    # The excess never falls along the order, so that this is a prefix.
+    return eligible & (alone_BL | (excess_BL <= self.bound))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Klass(Reach):
+  """Confident and settled positions (KLASS, NeurIPS 2025).
+
+  Those above `confidence` whose distribution moved by less than `divergence`
+  nats in each of the last `passes` passes; where none is, as `LladaSchedule`.
+  """
+
+  confidence: float = 0.6
+  divergence: float = 0.015
+  passes: int = 2
+  steps: int = 32
+
+  def __post_init__(self):
+    _check('passes', self.passes, self.passes >= 1, 'at least 1')
+
+  def __call__(self, stats, masked, block, key):
+    if stats.divergence.shape[0] < self.passes:
+      raise ValueError(
+        f'Klass(passes={self.passes}) needs as many divergences, came '
+        f'{stats.divergence.shape[0]}'
+      )
+    eligible = masked & block.inside
+    settled = (stats.divergence[: self.passes] < self.divergence).all(0)
+    # Divergences across the border of a block are not of this block.
+    settled &= (block.passes >= self.passes)[:, None]
+    ready = eligible & settled & (stats.confidence > self.confidence)
+    others = LladaSchedule(steps=self.steps)(stats, masked, block, key)
+    return jnp.where(ready.any(-1, keepdims=True), ready, others)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LladaSchedule(Reach):
+  """LLaDA's fixed schedule: a block in `steps` passes, the surest first.
+
+  Of m masks pass i writes floor(m / steps), and one more while i < m mod
+  steps; where that is none (more passes than masks), one.
+  """
+
+  steps: int
+  by: str = 'confidence'
+
+  def __post_init__(self):
+    _check('steps', self.steps, self.steps >= 1, 'at least 1')
+    _check_by(self.by)
+
+  def __call__(self, stats, masked, block, key):
+    del key
+    more_B = block.passes < block.begun % self.steps
+    count_B = jnp.maximum(block.begun // self.steps + more_B, 1)
+    return first(score(stats, self.by), masked & block.inside, count_B)
+
+
+def _kept_share(block: Block, steps: int) -> Float[Array, ' B']:
+  """s / t of Dream's grid linspace(1, 1e-3, steps + 1); 0 at the last pass."""
+  grid = jnp.linspace(1.0, 1e-3, steps + 1)
+  at_B = jnp.minimum(block.passes, steps - 1)
+  return jnp.where(at_B == steps - 1, 0.0, grid[at_B + 1] / grid[at_B])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DreamSchedule(Reach):
+  """Dream's timesteps: floor(m (1 - s / t)) of m masks, all at the last pass.
+
+  A pass may write nothing. With `noise` the set is drawn without replacement
+  from softmax(score / noise) (Dream's alg_temp).
+  """
+
+  steps: int
+  by: str = 'confidence'
+  noise: float = 0.0
+
+  def __post_init__(self):
+    _check('steps', self.steps, self.steps >= 1, 'at least 1')
+    _check_by(self.by)
+    _check('noise', self.noise, self.noise >= 0, 'at least 0')
+
+  def __call__(self, stats, masked, block, key):
+    eligible = masked & block.inside
+    left_B = eligible.sum(-1)
+    share_B = 1.0 - _kept_share(block, self.steps)
+    # A hair more: 10 * (1 - 0.9) is 0.99999 in float32.
+    count_B = jnp.floor(left_B * share_B + 1e-4).astype(jnp.int32)
+    score_BL = score(stats, self.by)
+    if self.noise > 0:
+      gumbel_BL = draws(key, masked.shape[-1], jax.random.gumbel)
+      score_BL = score_BL / self.noise + gumbel_BL
+    return first(score_BL, eligible, count_B)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ancestral(Reach):
+  """Dream's 'origin', the reverse process itself: each mask by chance.
+
+  With probability 1 - s / t, whatever the denoiser thinks of it; all at the
+  last of `steps` passes. The grid is Dream's.
+  """
+
+  steps: int
+
+  def __post_init__(self):
+    _check('steps', self.steps, self.steps >= 1, 'at least 1')
+
+  def __call__(self, stats, masked, block, key):
+    del stats
+    noise_BL = draws(key, masked.shape[-1])
+    kept_B1 = _kept_share(block, self.steps)[:, None]
+    return masked & block.inside & (noise_BL >= kept_B1)
+
+
+KINDS = {
+  'random': Random,
+  'top_k': TopK,
+  'left_to_right': LeftToRight,
+  'threshold': Threshold,
+  'factor': Factor,
+  'entropy_bounded': EntropyBounded,
+  'klass': Klass,
+  'llada': LladaSchedule,
+  'dream': DreamSchedule,
+  'ancestral': Ancestral,
+}
+
+
+def parse(text: str) -> Rule:
+  """A rule from a config's 'name' or 'name(key=value, ...)'.
+
+  Raises:
+    ValueError: no such rule, or a key or value that does not fit.
+  """
+  return options.parse(text, KINDS, 'rule')
+
+
+# Numbers that may be traced: a sweep over them compiles once.
+_TRACED = {
+  Threshold: ('threshold',),
+  Factor: ('factor',),
+  EntropyBounded: ('bound',),
+}
+for _kind in KINDS.values():
+  _data = _TRACED.get(_kind, ())
+  jax.tree_util.register_dataclass(
+    _kind,
+    data_fields=list(_data),
+    meta_fields=[
+      f.name for f in dataclasses.fields(_kind) if f.name not in _data
+    ],
+  )

@@ -1,0 +1,19 @@
+"""The cascade at work: the small model writes and calls a partner."""
+
+from engine import public
+
+__getattr__, __dir__, __all__ = public.names(
+  __name__,
+  {
+    'decode': (
+      'Cascaded',
+      'generate',
+    ),
+    'partner': ('LocalPartner',),
+    'experiment': ('build',),
+    'support': (
+      'Support',
+      'supported_entity_precision',
+    ),
+  },
+)

@@ -1,0 +1,168 @@
+"""Scores of free text: supported facts, and answers that leak (section 7).
+
+Which facts a text states, and which of them hold, a judge says: `Scorer` asks
+any that `lm.judge.Judge` takes (docs/judging.md). The rest is arithmetic on
+verdicts.
+"""
+
+import dataclasses
+import math
+import re
+import statistics
+from collections.abc import Collection, Sequence
+
+from lm.judging import judge, verdict
+
+
+def factscore(
+  supported: Sequence[float], *, gamma: float = 10.0, penalty: bool = True
+) -> float:
+  """Share of a text's atomic facts that are supported.
+
+  Args:
+    supported: a verdict for each fact that the text states, in [0, 1].
+    gamma: texts with fewer facts are scaled by exp(1 - gamma / facts).
+    penalty: whether they are. Report both; which one the paper does is not
+      known.
+
+  Returns:
+    In [0, 1]; 0 for a text without facts.
+  """
+  count = len(supported)
+  if not count:
+    return 0.0
+  score = sum(map(float, supported)) / count
+  if penalty and count < gamma:
+    score *= math.exp(1.0 - gamma / count)
+  return score
+
+
+def answer_leakage(
+  gold: Sequence[Collection[str]], outputs: Sequence[str]
+) -> float:
+  """Share of outputs, made without calls, that contain a gold answer.
+
+  Containment ignores case. Lower is better: the fact was delegated.
+
+  Raises:
+    ValueError: the two differ in length, or there is nothing to score.
+  """
+  if len(gold) != len(outputs) or not gold:
+    raise ValueError(
+      f'as many outputs as questions are needed, at least one; got '
+      f'{len(gold)} questions and {len(outputs)} outputs'
+    )
+  hits = [
+    any(answer.lower() in output.lower() for answer in answers)
+    for answers, output in zip(gold, outputs, strict=True)
+  ]
+  return sum(hits) / len(hits)
+
+
+SPLIT = (
+  'List the facts that the text below states: one short sentence a fact, each '
+  "on a line of its own that begins with '- ', each to be understood alone. If "
+  "it states none, reply with 'none'.\n\nText: {text}"
+)
+CHECK = (
+  'Reference: {reference}\n\nClaim: {fact}\n\nDoes the reference support the '
+  'claim? Reply with yes or no.'
+)
+
+
+class Lines:
+  """The lines of a reply that begin with a dash; 'none' is no line."""
+
+  wish = "lines that begin with '- ', or none"
+
+  def __call__(self, text: str) -> list[str]:
+    said = verdict.answer(text)
+    return self.check(
+      re.findall(r'^\s*[-*\u2022]\s+(.*\S)', said, re.M) or said
+    )
+
+  def check(self, value) -> list[str]:
+    if isinstance(value, str):
+      if value.strip(' .*"\'').casefold() == 'none':
+        return []
+      raise ValueError(f'expected {self.wish}, came {value[:80]!r}')
+    return [str(line) for line in value]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scorer:
+  """FactScore by a judge: it lists the facts of a text, then checks each.
+
+  Attributes:
+    ask: whom to ask, see lm/judging/judge.py.
+    failures: as `lm.judge.Verdicts.rate` takes it: 'refuse' raises where a
+      verdict is missing, 'drop' leaves the fact out, a number is its score. A
+      text whose facts were not listed is refused, left out, or has that score.
+    gamma: of `factscore`.
+    attempts: how often a reply that cannot be read is asked for.
+  """
+
+  ask: judge.Ask
+  _: dataclasses.KW_ONLY
+  failures: str | float = 'refuse'
+  gamma: float = 10.0
+  attempts: int = 2
+
+  def __call__(
+    self, texts: Sequence[str], references: Sequence[str]
+  ) -> dict[str, float]:
+    """Mean scores of texts, each against its reference.
+
+    Returns:
+      `factscore` without the penalty for few facts and `factscore_penalised`
+      with it, nan where no text is left; `facts` a text; `unlisted` texts and
+      `unchecked` facts, the judge's failures.
+
+    Raises:
+      ValueError: failures that are refused, or other numbers of references.
+    """
+    lister = judge.Judge(self.ask, Lines(), attempts=self.attempts)
+    listed = lister([SPLIT.format(text=text) for text in texts])
+    if listed.failures and self.failures == 'refuse':
+      listed.rate(len)  # says which and why
+    claims = [
+      (i, fact) for i, said in enumerate(listed) for fact in said.value or ()
+    ]
+    pairs = list(zip(texts, references, strict=True))
+    checker = judge.Judge(
+      self.ask, verdict.Choice(('yes', 'no')), attempts=self.attempts
+    )
+    checked = checker(
+      [CHECK.format(reference=pairs[i][1], fact=fact) for i, fact in claims]
+    )
+    if checked.failures and self.failures == 'refuse':
+      checked.rate(lambda value: value == 'yes')
+    found: list[list[float]] = [[] for _ in texts]
+    for (i, _), said in zip(claims, checked, strict=True):
+      if not said.reason:
+        found[i].append(float(said.value == 'yes'))
+      elif self.failures != 'drop':
+        found[i].append(float(self.failures))
+    out = {'factscore': [], 'factscore_penalised': []}
+    for said, scores in zip(listed, found, strict=True):
+      lost = said.reason or (said.value and not scores)
+      if lost and self.failures == 'drop':
+        continue
+      for name, penalty in (
+        ('factscore', False),
+        ('factscore_penalised', True),
+      ):
+        out[name].append(
+          float(self.failures)
+          if lost
+          else factscore(scores, gamma=self.gamma, penalty=penalty)
+        )
+    means = {
+      name: statistics.fmean(values) if values else math.nan
+      for name, values in out.items()
+    }
+    return means | {
+      'facts': len(claims) / max(len(texts), 1),
+      'unlisted': len(listed.failures),
+      'unchecked': len(checked.failures),
+    }

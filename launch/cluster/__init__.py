@@ -1,0 +1,1 @@
+"""Scripts that start `launch.train` on many machines; see CONTRIBUTING.md."""

@@ -1,0 +1,334 @@
+"""Checkpoints of others into our parameters, and back.
+
+GGUF (any type that the `gguf` library dequantises) and Hugging Face folders
+(safetensors, one file or shards). Tensors are read, laid out and put on their
+devices one after the other: the host never holds a copy of the whole model.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import gguf
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from lm import layout, lora, transformer
+from lm.checkpoints import families
+
+INDEX = 'model.safetensors.index.json'
+# Follow from the config, or from another tensor.
+_IGNORED = ('rotary_emb.inv_freq',)
+
+
+class CheckpointError(ValueError):
+  """A checkpoint that is broken, incomplete or of another shape."""
+
+
+class Source(Protocol):
+  """Tensors by name, as a checkpoint holds them."""
+
+  style: str
+  path: pathlib.Path
+
+  def names(self) -> set[str]: ...
+
+  def read(self, name: str) -> np.ndarray: ...
+
+
+class GGUFSource:
+  """A GGUF file, memory-mapped; `metadata` gives its keys."""
+
+  style = 'gguf'
+
+  def __init__(self, path: str | os.PathLike):
+    self.path = pathlib.Path(path)
+    try:
+      self._reader = gguf.GGUFReader(self.path)
+    except Exception as error:  # numpy's and the library's own, of many types
+      raise CheckpointError(
+        f'{self.path}: expected a whole GGUF file, came one that is cut, '
+        f'damaged or of an unknown tensor type ({error}); fetch it again'
+      ) from error
+    self._tensors = {tensor.name: tensor for tensor in self._reader.tensors}
+
+  def metadata(self, key: str, *default):
+    """The value of a key; CheckpointError where it is missing."""
+    field = self._reader.get_field(key)
+    if field is not None:
+      return field.contents()
+    if default:
+      return default[0]
+    raise CheckpointError(f'{self.path}: expected the key {key}, found none')
+
+  def names(self) -> set[str]:
+    return set(self._tensors)
+
+  def read(self, name: str) -> np.ndarray:
+    tensor = self._tensors[name]
+    try:
+      values = gguf.dequantize(tensor.data, tensor.tensor_type)
+    except NotImplementedError as error:
+      raise CheckpointError(
+        f'{self.path}: the tensor {name} is of type '
+        f'{tensor.tensor_type.name}, which cannot be dequantised here; use a '
+        'file of type F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K or Q6_K'
+      ) from error
+    # GGUF counts axes from the last.
+    return values.reshape(tuple(int(n) for n in tensor.shape[::-1]))
+
+  def config(self) -> tuple[families.Family, transformer.TransformerConfig]:
+    """Family and config from the metadata."""
+    arch = self.metadata('general.architecture')
+    family = families.find(arch)
+
+    def get(key, *default):
+      return self.metadata(f'{arch}.{key}', *default)
+
+    names = self.names()
+    scaled = get('rope.scaling.type', 'none') not in ('none', '')
+    if scaled or 'rope_freqs.weight' in names:
+      raise CheckpointError(
+        f'{self.path}: rotary positions must be unscaled, and are scaled'
+      )
+    heads = get('attention.head_count')
+    fields: dict[str, Any] = dict(
+      vocab_size=len(self.metadata('tokenizer.ggml.tokens')),
+      layers=get('block_count'),
+      width=get('embedding_length'),
+      heads=heads,
+      kv_heads=get('attention.head_count_kv', heads),
+      head_dim=get('attention.key_length', None),
+      mlp_width=get('feed_forward_length'),
+      rope_base=float(get('rope.freq_base', 10_000.0)),
+      norm_eps=float(get('attention.layer_norm_rms_epsilon')),
+      tied='output.weight' not in names,
+    )
+    if family.name == 'gemma3':
+      fields['window'] = get('attention.sliding_window')
+      fields['local_rope_base'] = float(get('rope.freq_base_swa', 10_000.0))
+    return family, transformer.TransformerConfig(
+      **(fields | dict(family.fixed))
+    )
+
+
+class FolderSource:
+  """A Hugging Face folder: config.json and safetensors, whole or in shards."""
+
+  style = 'hf'
+
+  def __init__(self, path: str | os.PathLike):
+    self.path = pathlib.Path(path)
+    index = self.path / INDEX
+    if index.is_file():
+      weight_map = json.loads(index.read_text())['weight_map']
+      files = sorted(set(weight_map.values()))
+    else:
+      files = sorted(file.name for file in self.path.glob('*.safetensors'))
+      weight_map = None
+    if not files:
+      raise CheckpointError(
+        f'{self.path}: expected *.safetensors or {INDEX}, found neither'
+      )
+    self._where: dict[str, Any] = {}
+    for file in files:
+      if not (self.path / file).is_file():
+        raise CheckpointError(
+          f'{self.path}: expected the shard {file}, which {INDEX} names; '
+          'it is missing: fetch it again'
+        )
+      try:
+        handle = safetensors.safe_open(self.path / file, framework='np')
+      except Exception as error:  # SafetensorError, OSError
+        raise CheckpointError(
+          f'{self.path / file}: expected a whole safetensors file, came one '
+          f'that is cut or damaged ({error}); fetch it again'
+        ) from error
+      self._where |= dict.fromkeys(handle.keys(), handle)
+    lost = sorted(set(weight_map or ()) - set(self._where))
+    if lost:
+      raise CheckpointError(
+        f'{self.path}: expected the tensor {lost[0]}, which {INDEX} names; '
+        'no shard holds it'
+      )
+
+  def names(self) -> set[str]:
+    return set(self._where)
+
+  def read(self, name: str) -> np.ndarray:
+    return self._where[name].get_tensor(name)
+
+  def config(self) -> tuple[families.Family, transformer.TransformerConfig]:
+    """Family and config from config.json."""
+    file = self.path / 'config.json'
+    if not file.is_file():
+      raise CheckpointError(f'{self.path}: expected a config.json, found none')
+    try:
+      return families.config_of_hf(json.loads(file.read_text()))
+    except ValueError as error:
+      raise CheckpointError(f'{file}: {error}') from error
+
+
+class Pretrained(NamedTuple):
+  """A model that exists: its family, its config and its parameters."""
+
+  family: families.Family
+  config: transformer.TransformerConfig
+  params: dict[str, Any]
+
+
+def open_source(path: str | os.PathLike) -> GGUFSource | FolderSource:
+  """The reader for a .gguf file or a folder of safetensors."""
+  path = pathlib.Path(path)
+  if path.is_dir():
+    return FolderSource(path)
+  if path.is_file():
+    return GGUFSource(path)
+  raise FileNotFoundError(
+    f'expected a .gguf file or a folder of safetensors at {path}, found nothing'
+  )
+
+
+def _laid(source, family, config) -> Iterator[tuple[str, np.ndarray]]:
+  """Our tensors one by one, unrolled; checks names first, shapes on the way."""
+  rows = families.rows(family, config, source.style)
+  wanted, found = {row.name for row in rows}, source.names()
+  extra = {n for n in found - wanted if not n.endswith(_IGNORED)}
+  if config.tied:
+    # Written by some savers although it is the embedding.
+    extra -= {'lm_head.weight'}
+  for what, names in (('lacks', wanted - found), ('has an unknown', extra)):
+    if names:
+      more = f' and {len(names) - 1} more' if len(names) > 1 else ''
+      raise CheckpointError(
+        f'{source.path}: a {family.name} of this config has other tensors: '
+        f'the checkpoint {what} {min(names)}{more}'
+      )
+  for row in rows:
+    theirs = source.read(row.name)
+    try:
+      ours = row.kind.ours(theirs, row.heads)
+    except ValueError:
+      ours = None
+    if ours is None or ours.shape != row.shape:
+      raise CheckpointError(
+        f'{source.path}: the tensor {row.name} must become {row.shape} '
+        f'({row.path}), came {theirs.shape}'
+      )
+    yield row.path, ours
+
+
+def _insert(tree, path, value):
+  *folders, last = path.split('/')
+  for folder in folders:
+    tree = tree.setdefault(folder, {})
+  tree[last] = value
+
+
+def _lookup(tree, path):
+  for part in path.split('/'):
+    tree = tree[part]
+  return tree
+
+
+def load(
+  path: str | os.PathLike,
+  *,
+  param_dtype: str = 'float32',
+  shardings: Mapping[str, Any] | None = None,
+  table: Callable[[np.ndarray], np.ndarray] | None = None,
+  **overrides,
+) -> Pretrained:
+  """Reads a checkpoint onto the devices.
+
+  Args:
+    path: a .gguf file or a Hugging Face folder.
+    param_dtype: of the parameters in memory; `dtype` among the overrides is
+      what the model computes in.
+    shardings: a tree of shardings like the parameters; default device if None.
+    table: what to make of a table [V, D], for another vocabulary.
+    **overrides: fields of TransformerConfig (dtype, fused, scan_layers, remat).
+
+  Raises:
+    CheckpointError: a missing, extra or misshapen tensor, a file that is cut,
+      an unknown tensor type, a missing shard.
+    FileNotFoundError: nothing lies at `path`.
+  """
+  source = open_source(path)
+  family, config = source.config()
+  fused = overrides.pop('fused', False)
+  if fused and shardings is not None:
+    raise ValueError('fused: join with layout.fuse after loading into shards')
+  config = dataclasses.replace(config, **overrides)
+
+  def put(path, value):
+    sharding = None if shardings is None else _lookup(shardings, path)
+    return jax.device_put(np.asarray(value).astype(param_dtype), sharding)
+
+  params: dict[str, Any] = {}
+  stacks: dict[str, list] = {}
+  for name, value in _laid(source, family, config):
+    if table is not None and name in ('embedding', 'unembedding'):
+      value = table(value)
+    layer, _, rest = name.partition('/')
+    if config.scan_layers and layer.startswith('layer_'):
+      # Layers come in order; a stack is complete with its last one.
+      stack = stacks.setdefault(rest, [])
+      stack.append(jnp.asarray(value, param_dtype))
+      if len(stack) == config.layers:
+        whole = f'layers/block/{rest}'
+        sharding = None if shardings is None else _lookup(shardings, whole)
+        stacked = jnp.stack(stacks.pop(rest))
+        _insert(params, whole, jax.device_put(stacked, sharding))
+    else:
+      _insert(params, name, put(name, value))
+  size = len(params['embedding'])
+  config = dataclasses.replace(config, vocab_size=size)
+  if fused:
+    # Layer by layer, so that the parts are never all held beside the whole.
+    layout.join_layers(params)
+    config = dataclasses.replace(config, fused=True)
+  return Pretrained(family, config, params)
+
+
+def export(
+  folder: str | os.PathLike,
+  family: families.Family,
+  config: transformer.TransformerConfig,
+  params: Mapping[str, Any],
+) -> None:
+  """Writes a folder that transformers opens: config.json, model.safetensors.
+
+  Float32, whole or not at all: the folder appears under its name when it is
+  complete.
+
+  Raises:
+    FileExistsError: something lies at `folder`.
+    ValueError: transformers has no class for the family, or no field for a
+      switch of the config.
+  """
+  folder = pathlib.Path(folder)
+  if folder.exists():
+    raise FileExistsError(f'expected nothing at {folder}, found something')
+  data = families.hf_of_config(family, config)
+  config, params = layout.split(config, lora.merge(params))
+  params = layout.unrolled(params, config.layers)
+  tensors = {}
+  for row in families.rows(family, config, 'hf'):
+    value = np.asarray(_lookup(params, row.path), np.float32)
+    theirs = row.kind.theirs(value, row.heads)
+    tensors[row.name] = np.ascontiguousarray(theirs)
+  temporary = folder.with_name(f'.{folder.name}.{uuid.uuid4().hex}')
+  temporary.mkdir(parents=True)
+  (temporary / 'config.json').write_text(json.dumps(data, indent=2))
+  safetensors.numpy.save_file(
+    tensors, temporary / 'model.safetensors', metadata={'format': 'pt'}
+  )
+  os.replace(temporary, folder)

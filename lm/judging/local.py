@@ -1,0 +1,140 @@
+"""A model on this machine that is asked in text.
+
+`Local.ask` has the shape that lm/judging/judge.py wants, so a judge needs no
+server; everything under it, tokenizer, engine and model, is there for use by
+itself.
+"""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import tqdm
+
+from lm import transformer
+from lm.checkpoints import hub, pretrained_tokenizer, weights
+from lm.decoding import continuous_batching
+
+Prompt = str | Sequence[Mapping[str, str]]
+
+
+class Decoder(NamedTuple):
+  """A checkpoint's tokenizer, shape and weights."""
+
+  tokenizer: pretrained_tokenizer.CheckpointTokenizer
+  config: transformer.TransformerConfig
+  params: Any
+
+
+def decoder(
+  path: str | os.PathLike, *, dtype: str = 'float32', what: str = 'model'
+) -> Decoder:
+  """Reads a checkpoint to decode with: kernels that go together are joined.
+
+  Args:
+    path: a .gguf file or a Hugging Face folder, see `hub.resolve`.
+    dtype: of parameters and computation; bfloat16 is faster and less exact.
+    what: key of the config, for messages.
+
+  Raises:
+    ValueError: it is no decoder.
+  """
+  found = weights.load(path, fused=True, dtype=dtype, param_dtype=dtype)
+  if not found.family.causal:
+    raise ValueError(
+      f'{what}={path} must be a decoder, came {found.family.name}'
+    )
+  tokenizer = pretrained_tokenizer.CheckpointTokenizer.load(path)
+  return Decoder(tokenizer, found.config, found.params)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Local:
+  """See `open`. A context manager: leaving it stops the engine."""
+
+  tokenizer: pretrained_tokenizer.CheckpointTokenizer
+  model: weights.Pretrained
+  engine: continuous_batching.Engine
+
+  @classmethod
+  def open(
+    cls,
+    name: str,
+    *,
+    accept_licence: str = '',
+    dtype: str = 'float32',
+    slots: int = 32,
+    size: int = 2048,
+    top: int = 0,
+  ) -> 'Local':
+    """Loads a model for decoding.
+
+    Args:
+      name: see `hub.resolve`.
+      accept_licence: see `hub.resolve`.
+      dtype: of parameters and computation; bfloat16 is faster and less exact.
+      slots: see `batching.Engine`.
+      size: see `batching.Engine`.
+      top: see `batching.Engine`.
+    """
+    path = hub.resolve(name, accept_licence=accept_licence)
+    tokenizer = pretrained_tokenizer.CheckpointTokenizer.load(path)
+    model = weights.load(path, fused=True, dtype=dtype, param_dtype=dtype)
+    if not model.family.causal:
+      raise ValueError(
+        f'{name} is a masked-diffusion model ({model.family.name}); a decoder '
+        'was expected'
+      )
+    engine = continuous_batching.Engine(
+      model.config, model.params, slots=slots, size=size, top=top
+    )
+    return cls(tokenizer=tokenizer, model=model, engine=engine)
+
+  def __enter__(self) -> 'Local':
+    self.engine.__enter__()
+    return self
+
+  def __exit__(self, *error) -> None:
+    self.engine.__exit__(*error)
+
+  def ids(self, prompt: Prompt) -> list[int]:
+    """A string as it stands; chat messages through the model's template."""
+    if isinstance(prompt, str):
+      return self.tokenizer.encode(prompt)
+    return self.tokenizer.chat(prompt)
+
+  def ask(
+    self,
+    prompts: Sequence[Prompt],
+    *,
+    max_new_tokens: int = 128,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: int = 0,
+  ) -> list[str]:
+    """What the model says to each: a string is a user's message.
+
+    Args:
+      prompts: text, or chat messages with role and content.
+      max_new_tokens: the most that it says.
+      temperature: 0 takes the most probable.
+      top_p: see `sampling.keep_top_p`.
+      seed: of the first prompt; the next have the next.
+    """
+    futures = [
+      self.engine.submit(
+        self.ids([{'role': 'user', 'content': p}] if isinstance(p, str) else p),
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        seed=seed + i,
+        stop=self.tokenizer.stop_ids,
+      )
+      for i, p in enumerate(prompts)
+    ]
+    bar = tqdm.tqdm(futures, desc='asking', disable=len(futures) < 20)
+    return [
+      self.tokenizer.decode([token.id for token in future.result().tokens])
+      for future in bar
+    ]

@@ -1,0 +1,394 @@
+"""A world in which length drives ROUGE, as records, through the whole study."""
+
+import contextlib
+import json
+import pathlib
+import re
+import tempfile
+from unittest import mock
+
+import jax
+import matplotlib.pyplot as plt
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from calibration import plots
+from calibration.estimators import probe
+from calibration.length_bias import experiment, study_plots, tables, world
+from calibration.recording import cell, log, record
+from configs.calibration import length_bias
+from corpora.questions.question import Question
+from engine import options
+from engine.runs import manifest as manifest_lib
+from engine.runs import writer
+from lm.judging import reply
+from tests.calibration import support
+
+WORLD = world.World(threshold=0.3)
+HOW = tables.Settings(draws=20, bins=0, rate_bins=4, fewest=5)
+FITTED = probe.Probe(folds=2)
+STUDY = experiment.Study(samples=2, encoder='')
+
+
+def records():
+  """Every answer of the world as often as it is probable: 144, a token a word.
+
+  The probability of a sequence falls with its length and with the signal; the
+  hidden state tells the truth.
+  """
+  rng = np.random.default_rng(0)
+  c = world.cells(WORLD)
+  copies = np.round(c.probability / c.probability.min()).astype(int)
+  truth, signal, words = (
+    np.repeat(column, copies) for column in (c.truth, c.signal, c.words)
+  )
+  nsp = world.ESTIMATORS['signal_and_length'](WORLD, signal, words)
+  out = []
+  # In an order that says nothing.
+  for i, at in enumerate(rng.permutation(len(truth))):
+    asked = Question(
+      id=f'q-{i}',
+      prompt=f'What is {i}?',
+      answers=('quartz onyx',),
+      source='nq_open/made',
+    )
+    size = int(words[at])
+    text = world.sentence(rng, WORLD, int(truth[at]), size)
+    out.append(
+      support.said(
+        asked,
+        [text, 'quartz onyx', 'oak'],
+        greedy_tokens=np.arange(size, dtype=np.int32),
+        # Whole numbers: sums that are equal are so in float32, too.
+        greedy_logprobs=np.float32([-nsp[at]] + [0] * (size - 1)),
+        greedy_entropies=np.ones(size, np.float32),
+        greedy_ended=False,
+        answer_hidden=np.float32([truth[at], i % 3, 1.0]),
+      )
+    )
+  return tuple(out)
+
+
+def measure(said, study=STUDY):
+  return experiment.measure(
+    jax.random.key(0),
+    cell.of(said, experiment.STYLE),
+    study,
+    HOW,
+    FITTED,
+    None,
+    seed=0,
+  )
+
+
+class MeasureTest(absltest.TestCase):
+  def test_the_inflation_that_was_made_is_found_and_taken_out(self):
+    found = measure(records())
+    rouge, alias = experiment.LEXICAL, experiment.TRUSTED
+    for name, estimator in (
+      ('tokens', 'length'),
+      ('nsp', 'signal_and_length'),
+    ):
+      exact = world.exact(WORLD, estimator)
+      for key, want in (
+        (f'{rouge}/{name}/auroc', exact.observed),
+        (f'{alias}/{name}/auroc', exact.true),
+        (f'{rouge}/{name}/within', exact.within),
+        (f'{alias}/{name}/within', exact.true_within),
+      ):
+        self.assertAlmostEqual(found[key][0], want, places=5, msg=key)
+      self.assertAlmostEqual(
+        found[f'{rouge}/{name}/bias'], exact.inflation, places=5
+      )
+    # Section 9 of the spec: of what says nothing, five sixths are made.
+    self.assertAlmostEqual(found[f'{rouge}/tokens/auroc'][0], 5 / 6, places=5)
+    self.assertAlmostEqual(found[f'{alias}/tokens/auroc'][0], 0.5, places=5)
+    # The signal is 0.75, and within lengths the lexical labels say so, too.
+    self.assertAlmostEqual(found[f'{rouge}/nsp/within'][0], 0.75, places=5)
+    # All that are right hold the reference; those of 3 to 11 words pass.
+    self.assertEqual(found[f'{alias}/correct'], 72)
+    self.assertEqual(found[f'{rouge}/correct'], 36)
+    self.assertEqual(found['rougel_recall@1/correct'], 72)
+    self.assertLess(found['spearman/function/rougel_f1'], -0.1)
+    self.assertAlmostEqual(
+      found['spearman/function/rougel_recall'], 0, places=5
+    )
+    self.assertEqual(found['n'], 144)
+    self.assertAlmostEqual(found['tokens'], 11.5, places=5)
+    # The state tells the truth, and the probe reads it.
+    self.assertEqual(found[f'{alias}/probe_alias/auroc'][0], 1.0)
+    self.assertEqual(
+      found['array/functions'],
+      'rouge1_f1,rougel_f1,rougel_recall,squad_f1,alias',
+    )
+    self.assertEqual(found['array/values'].shape, (5, 144))
+
+  def test_nothing_right_leaves_settings_out_and_the_rest_stands(self):
+    said = tuple(
+      one._replace(greedy='oak', question=one.question._replace(answers=('x',)))
+      for one in records()
+    )
+    found = measure(said)
+    self.assertIn('alias/omitted', found)
+    self.assertEqual(found['alias/correct'], 0)
+    self.assertFalse(any('/probe_' in name for name in found))
+    self.assertEqual(experiment.claims({'m': [experiment.flat(found)]}), {})
+
+
+class JudgeTest(absltest.TestCase):
+  def test_rows_that_the_judge_fails_on_are_left_out_of_its_setting(self):
+    # An empty answer is wrong, and nobody is asked.
+    said = records()
+    said = (said[0]._replace(greedy=''), *said[1:])
+    truth = np.array([one.answer_hidden[0] for one in said])
+    number = 0
+
+    def ask(prompts):
+      nonlocal number
+      out = []
+      for text in prompts:
+        number += 1
+        given = re.search('that was given is: (.*)', text)[1].lower()
+        if number % 10 == 3:
+          out.append('Hm.')
+        elif number % 10 == 7:
+          out.append(reply.Failure('timed out'))
+        else:
+          out.append('Yes.' if 'quartz onyx' in given else 'No, because')
+      return out
+
+    @contextlib.contextmanager
+    def opened(name):
+      self.assertEqual(name, 'some judge')
+      yield mock.Mock(ask=ask)
+
+    study = experiment.Study(samples=2, encoder='', judge='some judge')
+    with mock.patch.object(experiment.local.Local, 'open', opened):
+      found = measure(said, study)
+    # 143 were asked: 3, 13 .. 143 could not be read, 7 .. 137 never came.
+    self.assertEqual(number, 143)
+    self.assertEqual(found['judge/answers'], 144)
+    self.assertEqual(found['judge/unparsed'], 15)
+    self.assertEqual(found['judge/unanswered'], 14)
+    self.assertEqual(found['judge/known'], 144 - 29)
+    self.assertEqual(found['alias/known'], 144)
+    judged = found['array/values'][-1]
+    failed = np.isin(np.arange(144) % 10, (3, 7))
+    np.testing.assert_array_equal(np.isnan(judged), failed)
+    want = np.where(np.arange(144) > 0, truth, 0)
+    np.testing.assert_array_equal(judged[~failed], want[~failed])
+    # By pairs of what it labelled.
+    u = np.array([len(one.greedy_tokens) for one in said], float)
+    h = judged
+    below = u[h == 1][:, None] < u[h == 0]
+    equal = u[h == 1][:, None] == u[h == 0]
+    self.assertAlmostEqual(
+      found['judge/tokens/auroc'][0], (below + 0.5 * equal).mean(), places=5
+    )
+    # The probe learns from its labels, and scores all.
+    self.assertGreater(found['alias/probe_judge/auroc'][0], 0.95)
+
+
+class AnswersTest(absltest.TestCase):
+  def test_tokens_before_the_end_and_an_empty_answer_is_its_end(self):
+    asked = support.question(4)
+    said = (
+      support.said(asked, ['12', '', '7']),
+      support.said(asked, ['', '5', '5'], ended=np.array([1, 0, 1], bool)),
+    )
+    found = experiment.answers_of(
+      cell.of(said, 'sentence'), experiment.Study(samples=2), None
+    )
+    self.assertEqual(found.lengths.tolist(), [2, 1])
+    self.assertEqual(found.characters.tolist(), [2, 0])
+    # '5' was cut: its last token is a part of it.
+    self.assertEqual(found.sample_lengths.tolist(), [[2, 1], [1, 2]])
+    half = np.log(0.5)
+    np.testing.assert_allclose(
+      found.sample_logprobs,
+      [[[half, half], [half, 0]], [[half, 0], [half, half]]],
+    )
+    self.assertEqual(found.clusters.tolist(), [[0, 1], [0, 1]])
+    self.assertEqual(found.logprobs.shape, (2, 2))
+
+  def test_meanings_by_a_sentence_encoder(self):
+    said = (support.said(support.question(4), ['5', 'five', '6']),)
+    vectors = {'5': (1, 0), 'five': (0.8, 0.6), '6': (0, 1)}
+    encoder = mock.Mock(
+      sentences=lambda texts: np.array([vectors[text] for text in texts])
+    )
+    for same, want in ((0.7, [0, 0, 1]), (0.9, [0, 1, 2]), (0.0, [0, 1, 2])):
+      study = experiment.Study(samples=3, same=same)
+      found = experiment.answers_of(cell.of(said, 'sentence'), study, encoder)
+      self.assertEqual(found.clusters.tolist(), [want])
+
+
+FIGURES = {
+  'a/alias/known': 9,
+  'a/alias/few': 0,
+  'a/alias/tokens/auroc': [0.5, 0, 1],
+  'b/alias/known': 9,
+  'b/alias/few': 0,
+  'b/alias/tokens/auroc': [0.7, 0, 1],
+  'c/alias/known': 9,
+  'c/alias/few': 1,
+  'c/alias/tokens/auroc': [0.0, 0, 1],
+  'a/rougel_f1@0.3/known': 9,
+  'a/rougel_f1@0.3/few': 0,
+  'a/rougel_f1@0.3/tokens/auroc': [0.8, 0, 1],
+  'b/rougel_f1@0.3/known': 9,
+  'b/rougel_f1@0.3/few': 1,
+  'b/rougel_f1@0.3/tokens/auroc': [0.0, 0, 1],
+  'c/rougel_f1@0.3/known': 9,
+  'c/rougel_f1@0.3/few': 0,
+  'c/rougel_f1@0.3/omitted': 'one class',
+  # Enough by ROUGE, too few by the trusted setting.
+  'd/alias/known': 9,
+  'd/alias/few': 1,
+  'd/rougel_f1@0.3/known': 9,
+  'd/rougel_f1@0.3/few': 0,
+  'd/rougel_f1@0.3/tokens/auroc': [0.1, 0, 1],
+  'a/alias/ppl/auroc': [0.9, 0, 1],
+}
+
+
+class MeansTest(absltest.TestCase):
+  def test_over_the_sets_that_have_enough(self):
+    found = experiment.means(FIGURES, ('a', 'b', 'c', 'd'))
+    self.assertEqual(
+      {key: round(value, 6) for key, value in found.items()},
+      {
+        'mean/alias/sets': 2,
+        'mean/alias/tokens/auroc': 0.6,
+        # `ppl` is not there for b: of different sets there is no mean.
+        'mean/rougel_f1@0.3/sets': 1,
+        'mean/rougel_f1@0.3/tokens/auroc': 0.8,
+      },
+    )
+
+  def test_claims_by_hand(self):
+    run = {
+      'a/rougel_f1@0.3/tokens/auroc': 0.8,
+      'a/rougel_f1@0.3/few': 0,
+      'a/alias/tokens/auroc': 0.5,
+      'a/alias/nsp/auroc': 0.5,
+      'a/alias/few': 0,
+      # Too few by one of them: of no account.
+      'b/rougel_f1@0.3/tokens/auroc': 0.1,
+      'b/rougel_f1@0.3/few': 1,
+      'b/alias/tokens/auroc': 0.9,
+      'b/alias/few': 0,
+      # Over other sets by each setting, so nothing to compare.
+      'mean/rougel_f1@0.3/tokens/auroc': 0.0,
+      'mean/alias/tokens/auroc': 1.0,
+      'a/spearman/function/rougel_f1': -0.5,
+      'b/spearman/function/rougel_f1': -0.3,
+    }
+    other = run | {'a/alias/tokens/auroc': 0.6}
+    found = experiment.claims({'m': [run, other]})
+    got = {
+      k.removeprefix('m: ').partition(' by ')[0]: v for k, v in found.items()
+    }
+    np.testing.assert_allclose(got['length looks better'], (0.25, 0.2, 0.3))
+    (rest,) = (v for k, v in found.items() if 'Spearman' in k)
+    np.testing.assert_allclose(rest, (-0.4,) * 3)
+    self.assertLen(found, 2)
+
+  def test_intervals_are_three_keys(self):
+    got = experiment.flat({'x': [0.5, 0.4, 0.6], 'y': 3, 'z': 'why'})
+    want = {'x': 0.5, 'x_low': 0.4, 'x_high': 0.6, 'y': 3, 'z': 'why'}
+    self.assertEqual(got, want)
+    summary = {f's/{key}': value for key, value in got.items()}
+    summary |= {'array/s': 1, 'plain': 2}
+    self.assertEqual(
+      study_plots.tables(summary),
+      {'s': {'x': [0.5, 0.4, 0.6], 'y': 3, 'z': 'why'}},
+    )
+
+
+class StudyTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    made = self.enter_context(tempfile.TemporaryDirectory())
+    self.folder = pathlib.Path(made)
+    self.addCleanup(plt.close, 'all')
+
+  def config(self):
+    model = self.folder / 'model.gguf'
+    model.write_bytes(b'never opened')
+    cfg = length_bias.get_config('smoke').to_dict()
+    cfg['study']['samples'] = 2
+    cfg['record'] |= dict(
+      model=str(model),
+      questions=144,
+      samples=3,
+      file=144,
+      folder=str(self.folder / 'said'),
+    )
+    return cfg
+
+  def test_from_a_recording_to_figures(self):
+    cfg = self.config()
+    wanted = options.section(cfg['record'], 'record', record.Recording)
+    manifest_lib.begin(wanted.at(), wanted.manifest())
+    log.write(
+      log.shard(wanted.at(), record.cell('arithmetic', 'sentence'), 0),
+      records(),
+    )
+    with mock.patch.object(record, 'open_model', side_effect=AssertionError):
+      found = experiment.build(cfg).final['test'](None, jax.random.key(1))
+    # One set: the mean is its own.
+    key = f'{experiment.LEXICAL}/tokens/auroc'
+    self.assertAlmostEqual(found[f'mean/{key}'], found[f'arithmetic/{key}'])
+    self.assertBetween(
+      found[f'arithmetic/{key}'],
+      found[f'arithmetic/{key}_low'],
+      found[f'arithmetic/{key}_high'],
+    )
+    # The controlled world of the config, by its closed form.
+    self.assertAlmostEqual(
+      found['controlled/length/observed@dial=1'], 0.9375, places=6
+    )
+    summary, arrays = writer.scalars_and_arrays(found)
+    self.assertEmpty({k for k, _, _ in experiment.COLUMNS} - set(summary))
+    claims = experiment.claims({'m': [summary]})
+    self.assertLen(claims, len(experiment.CLAIMS))
+    for name, (mean, _, _) in claims.items():
+      if '(> 0)' in name and 'length looks' in name:
+        self.assertGreater(mean, 0.2)
+
+    run = self.folder / 'run'
+    (run / 'evals').mkdir(parents=True)
+    np.savez(run / 'evals' / 'test-final.npz', **arrays)
+    (run / 'summary.json').write_text(json.dumps(summary))
+    (run / 'config.json').write_text(
+      json.dumps({'experiment': 'calibration.length_bias.experiment'})
+    )
+    paths = plots.draw(run)
+    names = [path.stem.rpartition('arithmetic-')[2] for path in paths]
+    self.assertEqual(
+      names, ['heat', 'ranking', 'scatter', 'agreement', 'world-dial']
+    )
+    for path in paths:
+      self.assertGreater(path.stat().st_size, 5000)
+    shown = plots.show(run, colour=False)
+    self.assertRegex(shown, rf'tokens .*{summary[f"mean/{key}"]:.3f}')
+
+  @parameterized.parameters(
+    ('record', dict(styles=('cot',)), r"record.styles must be \('sentence',\)"),
+    ('study', dict(samples=9), 'study.samples=9 must be recorded, but .*=3'),
+    ('study', dict(samples=0), 'study.samples must be positive'),
+    ('study', dict(same=1.5), r'study.same must be in \[0, 1\]'),
+    ('study', dict(same=0.5), 'study.same=0.5 needs .* set study.encoder'),
+    ('study', dict(judges=''), 'study.judges is no field'),
+    ('world', dict(dial=2.0), r'world.dial must lie in \[0, 1\]'),
+  )
+  def test_what_does_not_fit_is_said_first(self, section, change, what):
+    cfg = self.config()
+    cfg[section] |= change
+    with self.assertRaisesRegex(ValueError, what):
+      experiment.build(cfg)
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,46 @@
+"""A world, a config and models that are small enough to enumerate."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from calibration.semantic.mechanism import experiment, measure
+from configs.calibration import mechanism as config
+from lm import transformer
+
+TINY = dict(syllables=2, length=2, values=3)
+
+
+def tiny_config(style='direct'):
+  cfg = config.get_config('smoke').to_dict()
+  del cfg['sweep']
+  cfg['world'] = TINY | {'style': style}
+  cfg['measure'] |= {'ways': 4, 'levels': 2, 'draws': 2, 'chunk': 16}
+  return cfg
+
+
+def settings(style='direct', **learn):
+  cfg = tiny_config(style) | {'start': 'a run'}
+  cfg['learn'] |= learn
+  return experiment.settings(cfg)
+
+
+@functools.cache
+def drawn_params(style):
+  """A model of random weights, far from uniform."""
+  model = transformer.Transformer(settings(style).model)
+  boxed = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))
+  return jax.tree.map(lambda x: 3 * x, nn.unbox(boxed['params']))
+
+
+def said(params, s, prompt, answer) -> float:
+  """p(answer | prompt), a token at a time."""
+  total, tokens = 0.0, list(prompt)
+  for token in answer:
+    z = measure.scores(s.model, params, jnp.array([tokens]))[0, -1]
+    total += float(jax.nn.log_softmax(z)[token])
+    tokens.append(token)
+  return np.exp(total)

@@ -1,0 +1,127 @@
+"""Files of a run, and exact means."""
+
+import json
+import pathlib
+import tempfile
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl.testing import absltest
+
+from engine import metrics
+from engine.runs import results, writer
+
+
+class WriterTest(absltest.TestCase):
+  def setUp(self):
+    super().setUp()
+    made = self.enter_context(tempfile.TemporaryDirectory())
+    self.folder = pathlib.Path(made)
+
+  def lines(self):
+    text = (self.folder / 'metrics.jsonl').read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+  def test_rewinds_to_a_step_and_drops_a_torn_line(self):
+    out = writer.Writer(self.folder)
+    for step in (1, 2, 3):
+      out.metrics(step, {'x': step / 2})
+    with open(self.folder / 'metrics.jsonl', 'a') as file:
+      file.write('{"step": 4, "x"')
+    out.rewind(2)
+    self.assertEqual(
+      self.lines(), [{'step': 1, 'x': 0.5}, {'step': 2, 'x': 1.0}]
+    )
+
+  def test_rewinds_what_is_made_again_at_the_step_itself(self):
+    out = writer.Writer(self.folder)
+    for step in (1, 2):
+      out.metrics(step, {'train/x': step})
+      out.metrics(step, {'eval/y': step})
+    out.rewind(2, redo='eval/')
+    self.assertEqual(
+      self.lines(),
+      [
+        {'step': 1, 'train/x': 1},
+        {'step': 1, 'eval/y': 1},
+        {'step': 2, 'train/x': 2},
+      ],
+    )
+
+  def test_what_is_not_finite_becomes_null(self):
+    writer.Writer(self.folder).metrics(1, {'x': float('nan'), 'y': 'text'})
+    self.assertEqual(self.lines(), [{'step': 1, 'x': None, 'y': 'text'}])
+
+  def test_json_is_whole_or_not_at_all(self):
+    path = self.folder / 'a.json'
+    writer.write_json(path, {'x': 1})
+    with self.assertRaises(TypeError):
+      writer.write_json(path, {'x': object()})
+    self.assertEqual(json.loads(path.read_text()), {'x': 1})
+    self.assertEqual([p.name for p in self.folder.iterdir()], ['a.json'])
+
+  def test_splits_scalars_from_arrays(self):
+    scalars, arrays = writer.scalars_and_arrays(
+      {'a': jnp.float32(2), 'b': 'text', 'c': np.arange(3), 'd': 4}
+    )
+    self.assertEqual(scalars, {'a': 2.0, 'b': 'text', 'd': 4})
+    self.assertEqual(list(arrays), ['c'])
+    writer.Writer(self.folder).arrays('x', 'final', arrays)
+    with np.load(self.folder / 'evals' / 'x-final.npz') as file:
+      np.testing.assert_array_equal(file['c'], [0, 1, 2])
+
+  def test_only_one_process_writes(self):
+    out = writer.Writer(self.folder, active=False)
+    out.metrics(1, {'x': 1})
+    out.json('a.json', {})
+    out.arrays('x', 'y', {'z': np.zeros(1)})
+    self.assertEqual(list(self.folder.iterdir()), [])
+
+  def test_tensorboard_event_file(self):
+    out = writer.Writer(self.folder, tensorboard=True)
+    out.metrics(1, {'x': 1.0, 'name': 'text'})
+    self.assertNotEmpty(list((self.folder / 'tb').glob('events*')))
+
+
+class MeanTest(absltest.TestCase):
+  def test_merging_equals_one_mean(self):
+    values, weights = np.array([1.0, 4.0, 7.0]), np.array([1.0, 0.5, 2.0])
+    parts = [
+      metrics.Mean.of(values[s], weights[s]) for s in (slice(1), slice(1, 3))
+    ]
+    got = parts[0].merge(parts[1]).compute()
+    self.assertAlmostEqual(got, np.average(values, weights=weights), places=6)
+
+  def test_weight_zero_silences_nan(self):
+    got = metrics.Mean.of(jnp.array([jnp.nan, 3.0]), jnp.array([0.0, 2.0]))
+    self.assertEqual(got.compute(), 3.0)
+
+  def test_nothing_counted_is_nan(self):
+    self.assertTrue(np.isnan(metrics.Mean.of([1.0], [0.0]).compute()))
+
+
+class ResultsTest(absltest.TestCase):
+  def test_says_how_it_was_made(self):
+    with tempfile.TemporaryDirectory() as folder:
+      path = pathlib.Path(folder) / 'new' / 'r.json'
+      results.write(
+        path, {'a/b': [1, 0, 2]}, command='make x', seconds=1.26, seeds=(0, 1)
+      )
+      got = json.loads(path.read_text())
+    self.assertEqual(got['results'], {'a/b': [1, 0, 2]})
+    self.assertEqual(got['command'], 'make x')
+    self.assertEqual((got['seconds'], got['seeds']), (1.3, [0, 1]))
+    self.assertIn('jax', got['versions'])
+    self.assertRegex(got['date'], r'\d{4}-\d\d-\d\d')
+    self.assertRegex(got['machine'], r'\d+ cores$')
+
+  def test_names_the_accelerators(self):
+    device = mock.Mock(platform='tpu', device_kind='TPU v5e')
+    with mock.patch.object(jax, 'devices', return_value=[device] * 4):
+      self.assertRegex(results.machine(), r' cores, 4 TPU v5e$')
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,146 @@
+"""A server over bytes and a script, for the tests of its parts."""
+
+import concurrent.futures
+import contextlib
+import http.client
+import json
+import threading
+import time
+
+from lm.decoding import drawn
+from lm.serving import backend as openai_run
+from lm.serving import server as openai_server
+
+EOS = 256
+SIZE = 200
+
+
+class ByteTokenizer:
+  """A token a byte; 256 ends. Decodes cut characters to U+FFFD, as all do."""
+
+  stop_ids = (EOS,)
+  eos_id = EOS
+
+  def encode(self, text):
+    return list(text.encode())
+
+  def decode(self, ids):
+    return bytes(i for i in ids if i < EOS).decode(errors='replace')
+
+  def chat(self, messages):
+    if messages[-1]['content'] == 'no template':
+      raise ValueError('the model has no chat template')
+    text = ''.join(f'<{m["role"]}>{m["content"]}' for m in messages)
+    return self.encode(text + '<assistant>')
+
+
+class Engine:
+  """Continues every prompt by `script(prompt, seed)`: bytes, then the end."""
+
+  size = SIZE
+
+  def __init__(self, script, *, delay=0.0):
+    self._script, self._delay = script, delay
+    self.calls, self.cancelled, self._events = [], [], {}
+
+  def submit(self, prompt, *, on_token=None, **options):
+    self.calls.append((list(prompt), options))
+    text = self._script(ByteTokenizer().decode(prompt), options['seed'])
+    if isinstance(text, Exception) and isinstance(text, ValueError):
+      raise text
+    future = concurrent.futures.Future()
+    event = self._events[future] = threading.Event()
+    arguments = future, event, text, options, on_token
+    threading.Thread(target=self._run, args=arguments, daemon=True).start()
+    return future
+
+  def _run(self, future, event, text, options, on_token):
+    if isinstance(text, Exception):
+      return future.set_exception(text)
+    tokens, finish = [], 'length'
+    for i in [*text, EOS][: options['max_new_tokens']]:
+      if event.wait(self._delay):
+        future.cancel()
+        return None
+      top = ((i, -0.25), (ord('?'), -float('inf')))
+      token = drawn.Token(i, -0.25, top)
+      tokens.append(token)
+      on_token(token)
+      if i in options['stop']:
+        finish = 'stop'
+    return future.set_result(drawn.Result(tokens, finish))
+
+  def cancel(self, future):
+    self.cancelled.append(future)
+    self._events[future].set()
+
+
+@contextlib.contextmanager
+def serving(script, *, delay=0.0, **options):
+  engine = Engine(script, delay=delay)
+  backend = openai_run.Backend(
+    tokenizer=ByteTokenizer(), engine=engine, model='m', **options
+  )
+  server = openai_server.make_server('127.0.0.1', 0, backend)
+  thread = threading.Thread(
+    target=server.serve_forever, kwargs=dict(poll_interval=0.01)
+  )
+  thread.start()
+  try:
+    yield server, engine
+  finally:
+    server.stop()
+    thread.join()
+
+
+def call(server, path, body=None, *, method=None, headers=None):
+  """Status and JSON."""
+  connection = http.client.HTTPConnection(
+    '127.0.0.1', server.server_port, timeout=10
+  )
+  data = json.dumps(body) if isinstance(body, dict) else body
+  with contextlib.closing(connection):
+    connection.request(
+      method or ('GET' if body is None else 'POST'),
+      path,
+      data,
+      headers or {},
+    )
+    response = connection.getresponse()
+    return response.status, json.loads(response.read())
+
+
+def complete(server, prompt, **fields):
+  status, answer = call(
+    server, '/v1/completions', {'prompt': prompt, 'max_tokens': 100} | fields
+  )
+  assert status == 200, answer
+  return answer
+
+
+def stream(server, path, **body):
+  """The events of a stream, and the text of each."""
+  connection = http.client.HTTPConnection(
+    '127.0.0.1', server.server_port, timeout=10
+  )
+  with contextlib.closing(connection):
+    body = {'stream': True, 'max_tokens': 100} | body
+    connection.request('POST', path, json.dumps(body))
+    response = connection.getresponse()
+    assert response.status == 200, response.read()
+    lines = response.read().decode().split('\n\n')
+  assert lines.pop() == ''
+  events = [line.removeprefix('data: ') for line in lines]
+  assert events.pop() == '[DONE]'
+  return [json.loads(event) for event in events]
+
+
+def until(condition):
+  deadline = time.monotonic() + 5
+  while not condition():
+    assert time.monotonic() < deadline
+    time.sleep(0.01)
+
+
+def fixed(text):
+  return lambda prompt, seed: text.encode()
