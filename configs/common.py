@@ -1,5 +1,8 @@
 """Parts that configs share. Every field is a field of a dataclass in engine."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from ml_collections import ConfigDict
 
 
@@ -47,3 +50,20 @@ def run(
 def mesh(*, data: int = -1, fsdp: int = 1, model: int = 1) -> ConfigDict:
   """Devices along each axis, see engine.mesh.MeshConfig."""
   return ConfigDict(dict(data=data, fsdp=fsdp, model=model))
+
+
+def sweep(
+  variants: Mapping[str, Mapping[str, Any]], seeds: Sequence[int]
+) -> ConfigDict:
+  """What launch.sweep runs, see launch/variants.py.
+
+  Args:
+    variants: {name: {dotted key: value}}, in the order of the table.
+    seeds: each variant runs at each of them.
+  """
+  made = ConfigDict(allow_dotted_keys=True, sort_keys=False)
+  for name, changes in variants.items():
+    made[name] = ConfigDict(
+      changes, allow_dotted_keys=True, sort_keys=False, convert_dict=False
+    )
+  return ConfigDict(dict(variants=made, seeds=tuple(seeds)))

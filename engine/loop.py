@@ -129,7 +129,7 @@ def _check_finite(step, values, checkpoints) -> None:
 
 
 def run(
-  exp: experiment.Experiment,
+  exp: experiment.Program,
   config: RunConfig,
   workdir,
   *,
@@ -211,7 +211,7 @@ def run(
 
 
 def evaluate(
-  exp: experiment.Experiment,
+  exp: experiment.Program,
   workdir,
   *,
   seed: int = 0,

@@ -23,14 +23,10 @@ from corpora.questions import multiple_choice
 from corpora.questions import question as questions_lib
 from engine import experiment as experiment_lib
 from engine import mesh as mesh_lib
-from engine import optim
+from engine import optim, options
 from lacy import data, experiment
 from lm import lora
 from lm.checkpoints import extend
-
-claims = experiment.claims
-flops_per_step = experiment.flops_per_step
-open_corpus = experiment.open_corpus
 
 COLUMNS = (
   ('before_csqa_plain', 'CSQA before', '.3f'),
@@ -78,8 +74,8 @@ def settings(cfg: Mapping[str, Any]) -> tuple[experiment.Settings, Continued]:
   s = experiment.settings(cfg)
   more = Continued(
     init=cfg['init'],
-    lora=lora.LoraConfig(**cfg['lora']),
-    questions=QuestionsConfig(**cfg['questions']),
+    lora=options.section(cfg['lora'], 'lora', lora.LoraConfig),
+    questions=options.section(cfg['questions'], 'questions', QuestionsConfig),
   )
   if not more.init or s.data.tokenizer != more.init:
     raise ValueError(
@@ -162,7 +158,26 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
     FileNotFoundError: no such checkpoint.
   """
   s, more = settings(cfg)
-  made = experiment.build(cfg)
+  # What the rules and the seed change, the checkpoint does not see.
+  same = {k: cfg[k] for k in ('init', 'data', 'model', 'lora', 'questions')}
+  same = options.Config(same).plain() | {
+    'lacy': {'beta': s.lacy.beta, 'oracle_error': s.lacy.oracle_error},
+    'optim': {},
+    'run': {'steps': 1, 'seed': 0},
+  }
+  return experiment.build(cfg)._replace(
+    open=functools.partial(open_program, s, more, same),
+    abstract=functools.partial(abstract, s, more),
+    columns=COLUMNS,
+    note='',
+  )
+
+
+def open_program(
+  s: experiment.Settings, more: Continued, same: Mapping[str, Any]
+) -> experiment_lib.Program:
+  """Opens data and checkpoint; `same`: what `before` depends on."""
+  made = experiment.open_program(s)
   corpus = data.load(s.data)
   part = more.part(corpus.call_id)
   optimiser, _ = optim.make(s.optim, s.steps)
@@ -181,15 +196,8 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   def before(state, key):
     del key
     trained = part.take(state.params)
-    # What the rules and the seed change, the checkpoint does not see.
-    same = {k: cfg[k] for k in ('init', 'data', 'model', 'lora', 'questions')}
-    fixed = {
-      'lacy': {'beta': s.lacy.beta, 'oracle_error': s.lacy.oracle_error},
-      'optim': {},
-      'run': {'steps': 1, 'seed': 0},
-    }
     return {
-      **_before(json.dumps(same | fixed, sort_keys=True)),
+      **_before(json.dumps(same, sort_keys=True)),
       'parameters_trained': sum(x.size for x in jax.tree.leaves(trained)),
     }
 
@@ -206,10 +214,9 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   )
 
 
-def abstract(cfg: Mapping[str, Any]):
-  """Experiment and a batch of shapes, without data or checkpoint."""
-  s, more = settings(cfg)
-  made, batch = experiment.abstract(cfg)
+def abstract(s: experiment.Settings, more: Continued):
+  """Program and a batch of shapes, without data or checkpoint."""
+  made, batch = experiment.abstract(s)
   first_row = s.model.vocab_size - 5
   part = more.part(first_row)
   optimiser, _ = optim.make(s.optim, s.steps)

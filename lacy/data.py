@@ -17,6 +17,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float
 
 from corpora.text import bios, packing, pipeline, prepare
+from engine import options
 from lacy.facts import annotate
 from lacy.facts import judged as judge
 
@@ -112,7 +113,9 @@ class Corpus:
 
 
 def _bios_config(config: DataConfig) -> bios.BiosConfig:
-  return bios.BiosConfig(context=config.context, **config.bios)
+  return options.section(
+    config.bios, 'data.bios', bios.BiosConfig, given={'context': config.context}
+  )
 
 
 def _bios_records(config: bios.BiosConfig, name: str):
@@ -183,5 +186,5 @@ def train_data(
     process_count=jax.process_count(),
   )
   # A few batches ahead are enough; grain's defaults would hold hundreds.
-  options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
-  return dataset.map(to_batch).to_iter_dataset(options)
+  read = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
+  return dataset.map(to_batch).to_iter_dataset(read)

@@ -14,13 +14,11 @@ import jax
 import jax.numpy as jnp
 
 from engine import experiment as experiment_lib
-from engine import metrics, optim
+from engine import metrics, optim, options
 from lacy import claims as claims_lib
 from lacy import data, evaluate, objective, reference, selection
 from lm import init as model_init
 from lm import losses, transformer
-
-claims = claims_lib.margins
 
 # What a sweep shows in the terminal: key, heading, format.
 COLUMNS = (
@@ -69,14 +67,20 @@ class Settings(NamedTuple):
 
 def settings(cfg: Mapping[str, Any]) -> Settings:
   """Raises ValueError where a field does not fit."""
-  options = dict(cfg['lacy'])
-  fields = {f.name for f in dataclasses.fields(selection.SelectionConfig)}
-  chosen = {name: options.pop(name) for name in fields & set(options)}
+  chosen, others = options.sections(
+    cfg['lacy'], 'lacy', (selection.SelectionConfig, LacyConfig)
+  )
+  rule = options.section(chosen, 'lacy', selection.SelectionConfig)
+  if rule.needs_reference and not cfg['lacy'].get('reference'):
+    raise ValueError(
+      'lacy.rule=rho needs the loss of a reference model; set '
+      '--config.lacy.reference to the workdir of a finished standard run'
+    )
   return Settings(
-    data=data.DataConfig(**cfg['data']),
-    model=transformer.TransformerConfig(**cfg['model']),
-    lacy=LacyConfig(selection=selection.SelectionConfig(**chosen), **options),
-    optim=optim.OptimConfig(**cfg['optim']),
+    data=options.section(cfg['data'], 'data', data.DataConfig),
+    model=options.section(cfg['model'], 'model', transformer.TransformerConfig),
+    lacy=options.section(others, 'lacy', LacyConfig, given={'selection': rule}),
+    optim=options.section(cfg['optim'], 'optim', optim.OptimConfig),
     steps=cfg['run']['steps'],
     seed=cfg['run']['seed'],
     accumulate=cfg.get('accumulate', 1),
@@ -194,11 +198,6 @@ def make_init(s: Settings, optimiser):
   return model_init.train_state(s.model, optimiser)
 
 
-def open_corpus(cfg: Mapping[str, Any]) -> data.Corpus:
-  """The corpus of a config, prepared where it was not."""
-  return data.load(settings(cfg).data)
-
-
 def make_evaluator(
   s: Settings, corpus: data.Corpus, trained_to_call: bool
 ) -> evaluate.Evaluator:
@@ -216,24 +215,49 @@ def make_evaluator(
 
 
 def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
+  """LaCy as configs/lacy/*.py describe it.
+
+  Raises:
+    ValueError: a field that does not fit.
+  """
+  s = settings(cfg)
+  return experiment_lib.Experiment(
+    open=functools.partial(open_program, s),
+    abstract=functools.partial(abstract, s),
+    flops=functools.partial(flops_per_step, s),
+    columns=COLUMNS,
+    note=(
+      f'fact error: facts wrong when the {s.lacy.beta:.0%} of tokens with the '
+      'highest call score go to an oracle\nleakage: facts right with calls '
+      'forbidden (lower: delegated, not stored)'
+    ),
+    claims=claims_lib.margins,
+    figures='lacy.plots',
+    prepare={
+      'corpus and tokenizer': lambda: data.load(s.data),
+      'facts, on all cores': functools.partial(_read_all, s),
+    },
+  )
+
+
+def _read_all(s: Settings) -> None:
+  corpus = data.load(s.data)
+  for split in ('train', 'validation', 'test'):
+    corpus.split(split)
+
+
+def open_program(s: Settings) -> experiment_lib.Program:
   """Opens (and where needed prepares) the data, and ties everything together.
 
   Raises:
-    ValueError: a field that does not fit, or a vocabulary other than the
-      model's.
+    ValueError: the corpus has more ids than the model.
   """
-  s = settings(cfg)
   corpus = data.load(s.data)
   if corpus.vocab_size > s.model.vocab_size:
     raise ValueError(
       f'model.vocab_size={s.model.vocab_size} must be at least the '
       f'{corpus.vocab_size} ids of the corpus; change '
       '--config.model.vocab_size'
-    )
-  if s.lacy.selection.needs_reference and not s.lacy.reference:
-    raise ValueError(
-      'lacy.rule=rho needs the loss of a reference model; set '
-      '--config.lacy.reference to the workdir of a finished standard run'
     )
   optimiser, _ = optim.make(s.optim, s.steps)
 
@@ -293,7 +317,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
       'oracle_error': s.lacy.oracle_error,
     }
 
-  return experiment_lib.Experiment(
+  return experiment_lib.Program(
     init=make_init(s, optimiser),
     step=make_step(s, corpus.call_id, optimiser),
     train_data=train_data,
@@ -302,13 +326,12 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   )
 
 
-def abstract(cfg: Mapping[str, Any]):
-  """Experiment and a batch of shapes, without data: for --dry_run.
+def abstract(s: Settings):
+  """Program and a batch of shapes, without data: for --dry_run.
 
   The CALL id is then the fifth from the end of the vocabulary, as
   lm.tokenizer places it.
   """
-  s = settings(cfg)
   optimiser, _ = optim.make(s.optim, s.steps)
   shape = (s.data.batch_size, s.data.context)
   ints = jax.ShapeDtypeStruct(shape, jnp.int32)
@@ -321,17 +344,14 @@ def abstract(cfg: Mapping[str, Any]):
     facts=jax.ShapeDtypeStruct(shape, jnp.bool_),
     reference=floats if s.lacy.selection.needs_reference else None,
   )
-  made = experiment_lib.Experiment(
+  made = experiment_lib.Program(
     init=make_init(s, optimiser),
     step=make_step(s, s.model.vocab_size - 5, optimiser),
     train_data=None,
-    evals={},
-    final={},
   )
   return made, batch
 
 
-def flops_per_step(cfg: Mapping[str, Any]) -> int:
+def flops_per_step(s: Settings) -> int:
   """Matmul FLOPs of one training step, the usual 6 N plus attention."""
-  s = settings(cfg)
   return s.model.train_flops(s.data.batch_size * s.data.context, s.data.context)

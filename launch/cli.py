@@ -5,7 +5,7 @@ import logging as std_logging
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -23,10 +23,56 @@ def fail(error) -> None:
 
 
 def define_config():
-  """The --config flag: path.py or path.py:argument, --config.key=value."""
+  """The --config flag: a config or config:argument, --config.key=value."""
   return config_flags.DEFINE_config_file(
-    'config', None, 'path.py or path.py:argument', lock_config=True
+    'config',
+    None,
+    'path.py or area/name, such as lacy/wiki; :argument behind it',
+    lock_config=True,
   )
+
+
+def config_path(text: str) -> str:
+  """The file that --config names, wherever the packages are installed.
+
+  Args:
+    text: a path, or <area>/<name> of a config that is shipped; `:argument`
+      may follow.
+
+  Raises:
+    ValueError: there is none; names one that is near.
+  """
+  name, colon, argument = text.partition(':')
+  root = pathlib.Path(__file__).resolve().parents[1]
+  near = pathlib.Path(name)
+  for place in (near, root / near, root / 'configs' / f'{name}.py'):
+    if place.is_file():
+      return f'{place}{colon}{argument}'
+  shipped = sorted(
+    str(path.relative_to(root / 'configs').with_suffix(''))
+    for path in (root / 'configs').glob('*/*.py')
+    if path.name not in ('__init__.py', 'common.py')
+  )
+  wanted = name.removeprefix('configs/').removesuffix('.py')
+  close = difflib.get_close_matches(wanted, shipped, n=1)
+  hint = f'did you mean {close[0]}?' if close else ', '.join(shipped)
+  raise ValueError(
+    f'--config={name} must be a file or a shipped config, and is neither; '
+    f'{hint}'
+  )
+
+
+def _with_config_path(argv: Sequence[str]) -> list[str]:
+  out = list(argv)
+  for i, word in enumerate(out):
+    flag, equals, value = word.partition('=')
+    if flag not in ('--config', '-config'):
+      continue
+    if equals:
+      out[i] = f'--config={config_path(value)}'
+    elif i + 1 < len(out):
+      out[i + 1] = config_path(out[i + 1])
+  return out
 
 
 def _flag_error(error: Exception) -> str:
@@ -37,17 +83,6 @@ def _flag_error(error: Exception) -> str:
     return f'--config has no such key: {flat}'
   lines = [line.strip() for line in text.splitlines() if line.strip()]
   return lines[-1] if 'Traceback' in text else ' '.join(lines)
-
-
-def fields(kind: type, section: str, values: Mapping):
-  """A dataclass from a config section, unknown keys refused by name."""
-  known = kind.__dataclass_fields__
-  for name in values:
-    if name not in known:
-      near = difflib.get_close_matches(name, known, n=1)
-      hint = f'; did you mean {section}.{near[0]}?' if near else ''
-      raise ValueError(f'{section}.{name} is not a key{hint}')
-  return kind(**values)
 
 
 def _quiet_libraries() -> None:
@@ -101,7 +136,7 @@ def main(function: Callable[[], None]) -> None:
 
   def parse(argv):
     try:
-      rest = flags.FLAGS(argv)
+      rest = flags.FLAGS(_with_config_path(argv))
       if rest[1:]:
         raise ValueError(f'flags begin with --, got {rest[1]!r}')
     except (flags.Error, KeyError, AttributeError, *USER_ERRORS) as error:

@@ -3,7 +3,6 @@
 Compiles the training step on shapes alone; nothing is allocated.
 """
 
-import importlib
 import math
 
 import jax
@@ -11,6 +10,18 @@ import numpy as np
 
 from engine import mesh as mesh_lib
 from launch import setup
+
+# Dense bfloat16 peak of a chip in TFLOP/s, as its maker states it.
+CHIPS = {
+  'v4': 275.0,
+  'v5e': 197.0,
+  'v5p': 459.0,
+  'v6e': 918.0,
+  'a100': 312.0,
+  'h100': 989.0,
+  'h200': 989.0,
+  'b200': 2250.0,
+}
 
 
 def _mesh_devices(mesh_config, devices: int) -> int:
@@ -40,27 +51,43 @@ def _human(value: float, unit: str) -> str:
   return f'{value:.4g} E{unit}'
 
 
-def report(cfg, *, devices: int = 0) -> None:
+def chip_hours(flops: float, chip: str, utilisation: float) -> float:
+  """Hours of one chip for so many FLOPs, at a share of its bfloat16 peak."""
+  return flops / (CHIPS[chip] * 1e12 * utilisation) / 3600
+
+
+def report(
+  cfg, *, devices: int = 0, chip: str = 'v5e', utilisation: float = 0.4
+) -> None:
   """Prints the cost of `cfg` on the mesh it asks for.
+
+  Args:
+    cfg: a whole config.
+    devices: to assume; 0: those of the mesh.
+    chip: one of CHIPS, whose hours are told.
+    utilisation: share of its peak that it is assumed to reach.
 
   Raises:
     ValueError: the experiment describes no abstract form, or does not fit.
   """
-  run, mesh_config = setup.run_and_mesh(cfg)
-  count = _mesh_devices(mesh_config, devices)
+  if not 0 < utilisation <= 1:
+    raise ValueError(f'--utilisation must lie in (0, 1], got {utilisation}')
+  asked = setup.ask(cfg)
+  exp = asked.experiment
+  count = _mesh_devices(asked.mesh, devices)
   if count:
     # Before the backend starts: as many pretended devices as the mesh wants.
     jax.config.update('jax_platforms', 'cpu')
     jax.config.update('jax_num_cpu_devices', count)
-  module = importlib.import_module(cfg['experiment'])
-  if not hasattr(module, 'abstract'):
+  if exp.abstract is None:
     raise ValueError(
-      f'{cfg["experiment"]} has no abstract(cfg), which --dry_run needs'
+      f'{asked.values["experiment"]} describes no model to --dry_run; a '
+      'recording needs a section `model`'
     )
-  exp, batch = module.abstract(cfg)
-  mesh = mesh_lib.make(mesh_config, jax.devices()[: count or None])
+  program, batch = exp.abstract()
+  mesh = mesh_lib.make(asked.mesh, jax.devices()[: count or None])
   with mesh_lib.use(mesh):
-    boxed = jax.eval_shape(exp.init, jax.random.key(0))
+    boxed = jax.eval_shape(program.init, jax.random.key(0))
     shardings = mesh_lib.state_shardings(mesh, boxed)
     state = mesh_lib.unbox(boxed)
     rows = list(_rows(state, shardings))
@@ -75,16 +102,22 @@ def report(cfg, *, devices: int = 0) -> None:
     parameters = sum(x.size for x in jax.tree.leaves(state.params))
     print(f'parameters: {parameters:,}')
     print(f'state: {_human(sum(r[3] for r in rows), "B")} a device')
-    if exp.step is None:
-      for line in module.cost(cfg) if hasattr(module, 'cost') else ():
-        print(line)
+    for line in exp.cost() if exp.cost else ():
+      print(line)
+    if exp.flops is not None:
+      flops = exp.flops()
+      if program.step is not None:
+        print(f'FLOPs a step (matmuls): {_human(flops, "FLOP")}')
+        flops *= asked.run.steps
+      print(f'FLOPs of the run: {_human(flops, "FLOP")}')
+      print(
+        f'chip-hours: {chip_hours(flops, chip, utilisation):.3g} on {chip} '
+        f'at {utilisation:.0%} of its {CHIPS[chip]:g} TFLOP/s (assumed)'
+      )
+    if program.step is None:
       return
-    flops = None
-    if hasattr(module, 'flops_per_step'):
-      flops = module.flops_per_step(cfg)
-      print(f'FLOPs a step (matmuls): {_human(flops, "FLOP")}')
-      print(f'FLOPs of the run: {_human(flops * run.steps, "FLOP")}')
-    memory = _compiled(exp, state, shardings, batch, mesh).memory_analysis()
+    compiled = _compiled(program, state, shardings, batch, mesh)
+    memory = compiled.memory_analysis()
     print(
       'memory of the compiled step, a device: '
       f'{_human(memory.argument_size_in_bytes, "B")} arguments, '
@@ -93,7 +126,7 @@ def report(cfg, *, devices: int = 0) -> None:
     )
 
 
-def _compiled(exp, state, shardings, batch, mesh):
+def _compiled(program, state, shardings, batch, mesh):
   def place(x, sharding):
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
 
@@ -102,5 +135,9 @@ def _compiled(exp, state, shardings, batch, mesh):
   mesh_lib.check_batch(batch, mesh)
   batch = jax.tree.map(lambda x: place(x, on), batch)
   key = jax.eval_shape(lambda: jax.random.key(0))
-  step = jax.jit(exp.step, donate_argnums=0, out_shardings=(shardings, None))
+  step = jax.jit(
+    program.step, donate_argnums=0, out_shardings=(shardings, None)
+  )
+    program.step, donate_argnums=0, out_shardings=(shardings, None)
+  )
   return step.lower(state, batch, key).compile()

@@ -44,7 +44,7 @@ def read(
     ValueError: one of several seeds, of another config, or of a seed that is
       there already.
   """
-  names, wanted = [name for name, _ in config.sweep.variants], digest(config)
+  names, wanted = list(config.sweep.variants), digest(config)
   out: dict[int, Summaries] = {}
   for path in map(pathlib.Path, paths):
     made = json.loads(path.read_text())

@@ -3,31 +3,46 @@ r"""Evaluates: the checkpoint of a run, or an experiment that has no training.
 python -m launch.evaluate --workdir=runs/x
 python -m launch.evaluate --workdir=runs/x \
   --config=configs/lacy/wiki.py --config.lacy.beta=0.3
+python -m launch.evaluate --config=configs/lacy/cascade.py \
+  --workdir=runs/cascade --out=docs/results/lacy_cascade.json
 
-Without --config the run's own is taken. A config whose model is another than
-the checkpoint's is refused.
+Without --config the run's own is taken. A config whose model differs from the
+checkpoint's is refused. An experiment without training also shows its figures.
 """
 
-import importlib
 import json
 import pathlib
+import shlex
+import sys
 
 import jax
 from absl import flags
 
 from engine import loop
-from launch import cli, setup
+from engine.report import tables
+from engine.runs import results
+from launch import cli, setup, show, variants
 
 _CONFIG = cli.define_config()
-_WORKDIR = flags.DEFINE_string('workdir', None, 'the run to evaluate')
+_WORKDIR = flags.DEFINE_string(
+  'workdir', '', 'the run to evaluate; runs/<area>_<config> if empty'
+)
+_OUT = flags.DEFINE_string(
+  'out', '', 'results file of an experiment without training; none if empty'
+)
 
 
 def main() -> None:
-  if _WORKDIR.value is None:
+  config = _CONFIG.value
+  if config is None and not _WORKDIR.value:
     raise ValueError('--workdir must name a folder')
-  workdir = pathlib.Path(_WORKDIR.value)
-  if _CONFIG.value is not None:
-    cfg = _CONFIG.value.to_dict()
+  if _WORKDIR.value:
+    workdir = pathlib.Path(_WORKDIR.value)
+  else:
+    source = flags.FLAGS['config'].config_filename
+    workdir = variants.default_workdir(source)
+  if config is not None:
+    cfg = config.to_dict()
   elif (workdir / 'config.json').exists():
     cfg = json.loads((workdir / 'config.json').read_text())
   else:
@@ -35,14 +50,35 @@ def main() -> None:
       f'{workdir} holds no config.json; give --config, or the folder of a run'
     )
   setup.compile_cache()
-  run, mesh = setup.run_and_mesh(cfg)
-  exp = importlib.import_module(cfg['experiment']).build(cfg)
-  if exp.step is None:
-    summary = setup.train(cfg, workdir)
+  asked = setup.ask(cfg)
+  exp = asked.experiment
+  program = exp.open()
+  if program.step is not None:
+    if _OUT.value:
+      raise ValueError(
+        '--out is of experiments without training; launch.sweep writes the '
+        'results of a run that trains'
+      )
+    summary = loop.evaluate(
+      program, workdir, seed=asked.run.seed, mesh_config=asked.mesh
+    )
   else:
-    summary = loop.evaluate(exp, workdir, seed=run.seed, mesh_config=mesh)
-  if jax.process_index() == 0:
-    print(json.dumps(summary, indent=2))
+    summary = setup.train(asked, workdir, program=program)
+  if jax.process_index():
+    return
+  if program.step is None and 'interrupted' not in summary:
+    show.figures(exp.figures, workdir)
+    if exp.rows:
+      print(tables.of_runs(exp.columns, exp.rows(summary)))
+    if _OUT.value:
+      results.write(
+        _OUT.value,
+        exp.results(summary) if exp.results else summary,
+        command=f'python -m launch.evaluate {shlex.join(sys.argv[1:])}',
+        seconds=summary['seconds_total'],
+        seeds=[asked.run.seed],
+      )
+  print(json.dumps(summary, indent=2))
 
 
 if __name__ == '__main__':

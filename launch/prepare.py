@@ -9,6 +9,7 @@ import sys
 from absl import app, flags
 
 from corpora.text import packing, prepare, sources
+from engine.report import tables
 
 _CORPUS = flags.DEFINE_string(
   'corpus', 'wiki_summaries', f'What to read: {sources.KINDS}.'
@@ -43,15 +44,11 @@ def table(prepared: prepare.Prepared, context: int) -> str:
     elif context:
       row += ['0', '-']
     rows.append([*row, str(split.folder)])
-  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-  lines = []
-  for name, *counts, folder in rows:
-    cells = [
-      cell.rjust(width)
-      for cell, width in zip(counts, widths[1:-1], strict=True)
-    ]
-    lines.append('  '.join([name.ljust(widths[0]), *cells, folder]))
-  return '\n'.join(lines)
+  folders = [row.pop() for row in rows]
+  lines = tables.text(rows, right=True).splitlines()
+  return '\n'.join(
+    f'{line}  {folder}' for line, folder in zip(lines, folders, strict=True)
+  )
 
 
 def main(argv: list[str]) -> None:

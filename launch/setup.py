@@ -2,21 +2,52 @@
 
 import importlib
 from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 
-from engine import assets, loop, mesh
-from launch import cli
+from engine import assets, experiment, loop, mesh, options
+from engine.runs import moved
 
 
-def run_and_mesh(
-  cfg: Mapping,
-) -> tuple[loop.RunConfig, mesh.MeshConfig]:
-  """The sections `run` and `mesh`, checked."""
-  return (
-    cli.fields(loop.RunConfig, 'run', cfg['run']),
-    cli.fields(mesh.MeshConfig, 'mesh', cfg['mesh']),
+class Asked(NamedTuple):
+  """A config, checked: nothing is opened yet."""
+
+  experiment: experiment.Experiment
+  run: loop.RunConfig
+  mesh: mesh.MeshConfig
+  values: dict[str, Any]
+
+
+def ask(values: Mapping[str, Any]) -> Asked:
+  """Builds the experiment of a config, and sees that it reads every key.
+
+  Args:
+    values: a whole config; the section `sweep` is left to launch.sweep.
+
+  Raises:
+    ValueError: an unknown experiment, key or value, or a key that nobody
+      reads.
+  """
+  plain = {k: v for k, v in moved.modern(values).items() if k != 'sweep'}
+  config = options.Config(plain)
+  name = config['experiment']
+  try:
+    module = importlib.import_module(name)
+  except ModuleNotFoundError as error:
+    if not name.startswith(str(error.name)):
+      raise
+    raise ValueError(
+      f'experiment={name} must be a module with build(cfg), and there is none'
+    ) from None
+  made = Asked(
+    experiment=module.build(config),
+    run=options.section(config['run'], 'run', loop.RunConfig),
+    mesh=options.section(config['mesh'], 'mesh', mesh.MeshConfig),
+    values=plain,
   )
+  config.check_all_read(name)
+  return made
 
 
 def compile_cache() -> None:
@@ -26,15 +57,19 @@ def compile_cache() -> None:
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
 
 
-def train(cfg, workdir, *, progress: bool = True) -> dict:
-  """Builds and runs a config; returns the summary."""
-  run, mesh = run_and_mesh(cfg)
-  module = importlib.import_module(cfg['experiment'])
+def train(
+  asked: Asked,
+  workdir,
+  *,
+  program: experiment.Program | None = None,
+  progress: bool = True,
+) -> dict[str, Any]:
+  """Runs what was asked, opened here where it is not; returns the summary."""
   return loop.run(
-    module.build(cfg),
-    run,
+    program or asked.experiment.open(),
+    asked.run,
     workdir,
-    mesh_config=mesh,
-    full_config={k: v for k, v in cfg.items() if k != 'sweep'},
+    mesh_config=asked.mesh,
+    full_config=asked.values,
     progress=progress,
   )

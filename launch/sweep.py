@@ -1,13 +1,13 @@
-r"""Runs the variants of a config over seeds, and writes what came out.
+r"""Runs the variants of a config over seeds, and shows what came out.
 
 python -m launch.sweep --config=configs/lacy/wiki.py \
   --out=docs/results/lacy_wiki.json
 
-See launch/variants.py for how a config names them, and launch/elsewhere.py for
-seeds that ran on other machines.
+Prints a table, the claims, where the time went, and draws the figures. See
+launch/variants.py for how a config names its variants, and launch/elsewhere.py
+for seeds that ran on other machines.
 """
 
-import importlib
 import json
 import pathlib
 import shlex
@@ -15,8 +15,10 @@ import sys
 
 from absl import flags
 
+from engine.report import claims as claims_lib
+from engine.report import tables
 from engine.runs import results
-from launch import cli, elsewhere, setup, variants
+from launch import cli, elsewhere, setup, show, variants
 
 _CONFIG = cli.define_config()
 _WORKDIR = flags.DEFINE_string(
@@ -38,18 +40,31 @@ def main() -> None:
     raise ValueError(
       'there must be a seed; give --config.sweep.seeds or --join'
     )
-  here = variants.sweep(config, workdir) if config.sweep.seeds else {}
+  exp = setup.ask(config.to_dict()).experiment
+  clock, here = show.Clock(), {}
+  if config.sweep.seeds:
+    for stage, prepare in exp.prepare.items():
+      prepare()
+      clock.lap(stage)
+    here = variants.sweep(config, workdir)
+    clock.runs(here)
   summaries, seeds = elsewhere.join(here, config.sweep.seeds, others)
-  module = importlib.import_module(config.experiment)
-  claims = module.claims(summaries)
-  print(variants.table(module.COLUMNS, summaries))
+  claims = exp.claims(summaries) if exp.claims else {}
+  if here:
+    show.figures(exp.figures, workdir)
+    clock.lap('figures')
+  print(tables.of_runs(exp.columns, summaries))
   for name, (mean, low, high) in claims.items():
     print(f'{name:<48} {mean:+.4f}  [{low:+.4f}, {high:+.4f}]')
+  if exp.note:
+    print(f'\n{exp.note}')
+  if here:
+    print(f'\n{clock}')
   if _OUT.value:
     every = [run for runs in summaries.values() for run in runs]
     results.write(
       _OUT.value,
-      variants.flatten(summaries)
+      claims_lib.flatten(summaries)
       | {f'{elsewhere.CLAIMS}{k}': v for k, v in claims.items()},
       command=f'python -m launch.sweep {shlex.join(sys.argv[1:])}',
       seconds=sum(run['seconds_total'] for run in every),

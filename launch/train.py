@@ -19,6 +19,12 @@ _DRY_RUN = flags.DEFINE_bool('dry_run', False, 'print the cost, then stop')
 _DEVICES = flags.DEFINE_integer(
   'devices', 0, 'devices to assume in a dry run; 0: those of the mesh'
 )
+_CHIP = flags.DEFINE_enum(
+  'chip', 'v5e', sorted(dry_run.CHIPS), 'whose hours a dry run tells'
+)
+_MFU = flags.DEFINE_float(
+  'utilisation', 0.4, 'share of its peak that the chip is assumed to reach'
+)
 _DISTRIBUTED = flags.DEFINE_bool(
   'distributed', False, 'one process of many; found out from the cluster'
 )
@@ -29,14 +35,16 @@ def main() -> None:
     raise ValueError('--config must name a file such as configs/lacy/wiki.py')
   cfg = _CONFIG.value.to_dict()
   if _DRY_RUN.value:
-    dry_run.report(cfg, devices=_DEVICES.value)
+    dry_run.report(
+      cfg, devices=_DEVICES.value, chip=_CHIP.value, utilisation=_MFU.value
+    )
     return
   if _WORKDIR.value is None:
     raise ValueError('--workdir must name a folder; a run there is resumed')
   if _DISTRIBUTED.value:
     jax.distributed.initialize()
   setup.compile_cache()
-  summary = setup.train(cfg, _WORKDIR.value)
+  summary = setup.train(setup.ask(cfg), _WORKDIR.value)
   if jax.process_index() == 0:
     print(json.dumps(summary, indent=2))
 

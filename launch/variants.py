@@ -1,14 +1,16 @@
 """Variants of a config over seeds: run them, gather what came out.
 
-A config names its variants in `sweep.variants`: (name, 'key=value ...') pairs,
-where {other} in a value stands for the workdir of another variant at the same
-seed. Finished runs are not run again, interrupted ones are resumed.
+`sweep.variants` maps the name of a variant to what it changes: {dotted key:
+value}, of the type that the key has. A section is replaced whole by a mapping
+and removed by None, as where a variant is another experiment. The value
+'{other}' stands for the workdir of the variant `other` at the same seed.
+Finished runs are not run again, interrupted ones are resumed.
 """
 
 import pathlib
-import statistics
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -18,55 +20,81 @@ from ml_collections import ConfigDict
 from engine.runs import writer
 from launch import setup
 
+_FOLDER = re.compile(r'\{([^{}]+)\}')
 
-def variant(config: ConfigDict, changes: str, folders: Mapping[str, str]):
-  """A copy of `config` with 'key=value ...' applied.
+
+def variant(
+  config: ConfigDict, changes: Mapping[str, Any], folders: Mapping[str, str]
+) -> ConfigDict:
+  """A copy of `config` with the changes of a variant.
+
+  Args:
+    config: of the sweep.
+    changes: {dotted key: value}, see the head of this file.
+    folders: workdirs of the variants by name.
 
   Raises:
-    ValueError: a key that the config does not have.
+    ValueError: a key that the config does not have, a value of another type,
+      or a variant that the sweep does not have.
   """
   config = config.copy_and_resolve_references()
   with config.unlocked():
-    for change in changes.split():
-      key, _, text = change.partition('=')
-      if key not in set(_keys(config)):
-        raise ValueError(f'sweep.variants changes {key}, which is no key')
-      value = text.format(**folders)
-      config.update_from_flattened_dict({key: type(_get(config, key))(value)})
+    for key, value in changes.items():
+      _change(config, key, _filled(key, value, folders))
   return config
 
 
-def _keys(config, prefix=''):
-  for name, value in config.items():
-    if isinstance(value, ConfigDict):
-      yield from _keys(value, f'{prefix}{name}.')
-    else:
-      yield prefix + name
+def _filled(key: str, value: Any, folders: Mapping[str, str]) -> Any:
+  match = _FOLDER.fullmatch(value) if isinstance(value, str) else None
+  if not match:
+    return value
+  if match[1] not in folders:
+    raise ValueError(
+      f'sweep.variants sets {key} to the workdir of {match[1]}, which is none '
+      f'of {", ".join(folders)}'
+    )
+  return folders[match[1]]
 
 
-def _get(config, key):
-  for name in key.split('.'):
-    config = config[name]
-  return config
+def _change(config: ConfigDict, key: str, value: Any) -> None:
+  *sections, last = key.split('.')
+  place = config
+  for name in sections:
+    place = place.get(name) if isinstance(place, ConfigDict) else None
+  section = isinstance(value, Mapping) and not sections
+  if place is None or (last not in place and not section):
+    raise ValueError(f'sweep.variants changes {key}, which is no key')
+  if value is None:
+    del place[last]
+  elif isinstance(value, Mapping):
+    with place.ignore_type():
+      place[last] = ConfigDict(value)
+  else:
+    try:
+      place[last] = value
+    except TypeError as error:
+      raise ValueError(
+        f'sweep.variants changes {key}={place[last]!r} to {value!r}, which is '
+        'of another type'
+      ) from error
 
 
 def sweep(config: ConfigDict, workdir: pathlib.Path) -> dict[str, list[dict]]:
   """Summaries by variant, one a seed. Writes workdir/sweep.json last."""
   summaries: dict[str, list[dict]] = {}
-  variants, seeds = config.sweep.variants, config.sweep.seeds
+  variants, seeds = config.sweep.variants.to_dict(), config.sweep.seeds
   for s, seed in enumerate(seeds):
     folders = {
       name: str(workdir / f'{name.replace(":", "-")}-{seed}')
-      for name, _ in variants
+      for name in variants
     }
-    for v, (name, changes) in enumerate(variants):
+    for v, (name, changes) in enumerate(variants.items()):
       count = s * len(variants) + v + 1
       logging.info(
         '%s, seed %d (%d of %d)', name, seed, count, len(seeds) * len(variants)
       )
-      changes = f'run.seed={seed} {changes}'
-      cfg = variant(config, changes, folders).to_dict()
-      summary = setup.train(cfg, folders[name])
+      cfg = variant(config, {'run.seed': seed} | changes, folders).to_dict()
+      summary = setup.train(setup.ask(cfg), folders[name])
       if 'interrupted' in summary:
         sys.exit(0)
       summaries.setdefault(name, []).append(summary)
@@ -75,54 +103,11 @@ def sweep(config: ConfigDict, workdir: pathlib.Path) -> dict[str, list[dict]]:
     workdir / 'sweep.json',
     {
       'experiment': config.experiment,
-      'variants': [name for name, _ in variants],
+      'variants': list(variants),
       'seeds': list(seeds),
     },
   )
   return summaries
-
-
-def spread(values: Sequence[Any]):
-  """[mean, lowest, highest] of numbers; one value where all agree."""
-  if all(value == values[0] for value in values):
-    return values[0]
-  if not all(isinstance(value, int | float) for value in values):
-    return ', '.join(map(str, values))
-  return [
-    round(x, 6) for x in (statistics.fmean(values), min(values), max(values))
-  ]
-
-
-def flatten(summaries: Mapping[str, Sequence[Mapping]]) -> dict[str, Any]:
-  """{'variant/key': spread over seeds}."""
-  return {
-    f'{name}/{key}': spread([summary[key] for summary in runs])
-    for name, runs in summaries.items()
-    for key in runs[0]
-  }
-
-
-def table(columns, summaries: Mapping[str, Sequence[Mapping]]) -> str:
-  """Means over seeds, a row a variant.
-
-  Args:
-    columns: (key, heading, format) of what to show; a dash where a variant
-      has no such figure.
-    summaries: as `sweep` returns.
-  """
-  rows = [['', *(heading for _, heading, _ in columns)]]
-  for name, runs in summaries.items():
-    row = [name]
-    for key, _, form in columns:
-      values = [run[key] for run in runs if key in run]
-      row.append(format(statistics.fmean(values), form) if values else '-')
-    rows.append(row)
-  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-  lines = []
-  for name, *cells in rows:
-    padded = [c.rjust(w) for c, w in zip(cells, widths[1:], strict=True)]
-    lines.append('  '.join([name.ljust(widths[0]), *padded]))
-  return '\n'.join(lines)
 
 
 def default_workdir(config_path: str) -> pathlib.Path:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from engine.experiment import Experiment, TrainState
+from engine.experiment import Program, TrainState
 from lm import transformer
 
 
@@ -23,7 +23,7 @@ def train_state(config: transformer.TransformerConfig, optimiser) -> Callable:
   return init
 
 
-def only_asked(config: transformer.TransformerConfig, dtype: str) -> Experiment:
+def only_asked(config: transformer.TransformerConfig, dtype: str) -> Program:
   """The parameters of a model that is not trained, for `--dry_run`."""
 
   def init(key: Array) -> TrainState:
@@ -32,4 +32,4 @@ def only_asked(config: transformer.TransformerConfig, dtype: str) -> Experiment:
     params = jax.tree.map(lambda p: p.astype(dtype), params)
     return TrainState(step=jnp.int32(0), params=params, opt_state={})
 
-  return Experiment(init=init, step=None, train_data=None)
+  return Program(init=init, step=None, train_data=None)

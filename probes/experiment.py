@@ -7,7 +7,7 @@ for every seed, and are recorded once.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -25,7 +25,6 @@ from probes import claims as claims_lib
 from probes.comparing import compare, confounds, mixtures, report
 from probes.recording import activations, record, store
 
-claims = claims_lib.claims
 COLUMNS = (
   *claims_lib.columns('resid_post.last_prompt', ' (prompt)'),
   *claims_lib.columns('resid_post.last_answer', ' (answer)'),
@@ -41,13 +40,14 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   wanted = options.section(cfg['record'], 'record', record.Recording)
   probes = options.section(cfg['probes'], 'probes', compare.Settings)
   share, seed = cfg['test_share'], cfg['run']['seed']
+  least, most, steps = cfg['least'], cfg['most'], cfg['run']['steps']
   if not 0 < share < 1:
     raise ValueError(f'test_share must be in (0, 1), got {share}')
 
   def test(state, key):
     del state
     gather(wanted)
-    names, figures = graded(wanted, cfg['least'], cfg['most'], seed)
+    names, figures = graded(wanted, least, most, seed)
     splits = Splits(wanted, names, share, seed)
     sites = {
       site.name: f'{site.stream}.{site.token}' for site in splits.sites()
@@ -55,7 +55,13 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
     found = report.measure(key, splits.load, sites, names, probes, seed=seed)
     return figures | found
 
-  return experiment_lib.only_evaluates(test, steps=cfg['run']['steps'])
+  return experiment_lib.Experiment(
+    open=lambda: experiment_lib.only_evaluates(test, steps=steps),
+    **dry_run(cfg, wanted),
+    columns=COLUMNS,
+    claims=claims_lib.claims,
+    figures='probes.plots',
+  )
 
 
 def gather(wanted: record.Recording) -> None:
@@ -230,30 +236,30 @@ def held_out(groups: np.ndarray, share: float, seed: int) -> np.ndarray:
   return np.array([number(name) < share for name in names])[inverse]
 
 
-def abstract(cfg: Mapping[str, Any]):
-  """The model whose activations are recorded, for `--dry_run`.
+def dry_run(
+  cfg: Mapping[str, Any], wanted: record.Recording
+) -> dict[str, Callable]:
+  """The fields of `Experiment` that `--dry_run` asks, for a recording.
 
-  Raises:
-    ValueError: the section `model` does not describe one.
+  Without a section `model`, which only describes the model that is asked,
+  there are none.
   """
-  wanted = options.section(cfg['record'], 'record', record.Recording)
-  config = transformer.TransformerConfig(**cfg['model'])
-  wanted.sites(config)
-
-  return model_init.only_asked(config, wanted.compute), None
-
-
-def cost(cfg: Mapping[str, Any]) -> list[str]:
-  """What `--dry_run` says of a recording: at most, since texts differ."""
-  wanted = options.section(cfg['record'], 'record', record.Recording)
-  config = transformer.TransformerConfig(**cfg['model'])
+  if 'model' not in cfg:
+    return {}
+  config = options.section(cfg['model'], 'model', transformer.TransformerConfig)
   answers = len(wanted.tasks) * wanted.questions
   sites = len(wanted.sites(config))
   held = answers * sites * config.width * jnp.dtype(wanted.dtype).itemsize
-  # Twice, to answer and for the sites.
-  flops = 2 * 2 * config.parameters()
-  return [
-    f'answers: {answers:,} of {len(wanted.tasks)} tasks, {sites} sites each',
-    f'activations on disk: {held / 1e9:.3g} GB, {wanted.dtype}',
-    f'FLOPs of answering and reading a token: {flops:.3g}',
-  ]
+
+  def cost() -> list[str]:
+    return [
+      f'answers: {answers:,} of {len(wanted.tasks)} tasks, {sites} sites each',
+      f'activations on disk: {held / 1e9:.3g} GB, {wanted.dtype}',
+      # Twice, to answer and for the sites.
+      f'FLOPs of answering and reading a token: {4 * config.parameters():.3g}',
+    ]
+
+  return {
+    'abstract': lambda: (model_init.only_asked(config, wanted.compute), None),
+    'cost': cost,
+  }

@@ -14,9 +14,6 @@ from probes import claims as claims_lib
 from probes import worlds
 from probes.comparing import compare, report
 
-claims = claims_lib.claims
-COLUMNS = claims_lib.columns('truth')
-
 
 def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   """Reads the sections `world` and `probes`.
@@ -26,7 +23,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   """
   world = options.section(cfg['world'], 'world', worlds.World)
   probes = options.section(cfg['probes'], 'probes', compare.Settings)
-  seed = cfg['run']['seed']
+  seed, steps = cfg['run']['seed'], cfg['run']['steps']
   names = [f'task{t}' for t in range(world.tasks)]
 
   def test(state, key):
@@ -36,4 +33,9 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
       key, lambda _: samples, {'world': 'truth'}, names, probes, seed=seed
     )
 
-  return experiment_lib.only_evaluates(test, steps=cfg['run']['steps'])
+  return experiment_lib.Experiment(
+    open=lambda: experiment_lib.only_evaluates(test, steps=steps),
+    columns=claims_lib.columns('truth'),
+    claims=claims_lib.claims,
+    figures='probes.plots',
+  )

@@ -44,8 +44,6 @@ COLUMNS = tuple(
   for name in ('tokens', 'nsp', 'ppl', 'se_norm')
   for setting, title in ((LEXICAL, 'ROUGE-L .3'), (TRUSTED, 'alias'))
 )
-abstract = setup.abstract
-cost = setup.cost
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,6 +90,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   how = options.section(cfg['tables'], 'tables', tables.Settings)
   fitted = options.section(cfg['probe'], 'probe', probe.Probe)
   world = options.section(cfg['world'], 'world', length_world.World)
+  seed, steps = cfg['run']['seed'], cfg['run']['steps']
   if wanted.styles != (STYLE,):
     raise ValueError(
       f"record.styles must be ('{STYLE}',), the paper's one, got "
@@ -117,14 +116,20 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
         how,
         fitted,
         encoder,
-        seed=cfg['run']['seed'],
+        seed=seed,
       )
       found |= {f'{name}/{k}': v for k, v in figures.items()}
     found |= means(found, tuple(name for name, _ in wanted.cells()))
     known = length_world.sweep(world)
     return flat(found) | {f'controlled/{k}': v for k, v in known.items()}
 
-  return experiment_lib.only_evaluates(test, steps=cfg['run']['steps'])
+  return experiment_lib.Experiment(
+    open=lambda: experiment_lib.only_evaluates(test, steps=steps),
+    **setup.dry_run(cfg, wanted),
+    columns=COLUMNS,
+    claims=claims,
+    figures='calibration.length_bias.study_plots',
+  )
 
 
 def flat(figures: Mapping[str, Any]) -> dict[str, Any]:

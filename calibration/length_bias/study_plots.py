@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from calibration import plots
 from calibration.length_bias import plots as length_plots
 from engine.report import figures as plots_lib
+from engine.report import tables as tables_lib
 
 
 def tables(summary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -66,8 +66,14 @@ def figures(workdir: pathlib.Path) -> Iterator[tuple[str, Any]]:
     yield 'world-dial', length_plots.dial(world, names)
 
 
-def show(workdir: pathlib.Path) -> str:
+def draw(workdir: pathlib.Path) -> list[pathlib.Path]:
+  """Writes all figures of a run or sweep into its folder `figures`."""
+  return plots_lib.write(figures(workdir), workdir)
+
+
+def show(workdir: pathlib.Path, *, colour: bool = False) -> str:
   """AUROC of every estimator, means over sets, of the first seed."""
+  del colour
   blocks = []
   for variant, folders in plots_lib.runs(workdir).items():
     summary = json.loads((folders[0] / 'summary.json').read_text())
@@ -81,5 +87,5 @@ def show(workdir: pathlib.Path) -> str:
     for name in length_plots.estimators(mean):
       values = [mean.get(f'{s}/{name}/auroc') for s in settings]
       rows.append((name, *(f'{v[0]:.3f}' if v else '-' for v in values)))
-    blocks.append(plots.table(rows))
+    blocks.append(tables_lib.text(rows))
   return '\n\n'.join(blocks)

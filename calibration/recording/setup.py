@@ -1,6 +1,6 @@
 """What the studies of recorded generations share: config, recording, cost."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -36,30 +36,32 @@ def gather(wanted: record.Recording) -> None:
     multihost_utils.sync_global_devices('recorded')
 
 
-def abstract(cfg: Mapping[str, Any]):
-  """The model that is asked, for `--dry_run`.
+def dry_run(
+  cfg: Mapping[str, Any], wanted: record.Recording
+) -> dict[str, Callable]:
+  """The fields of `Experiment` that `--dry_run` asks, for a recording.
 
-  Raises:
-    ValueError: the section `model` does not describe one.
+  Without a section `model`, which only describes the model that is asked,
+  there are none.
   """
-  wanted = options.section(cfg['record'], 'record', record.Recording)
-  config = transformer.TransformerConfig(**cfg['model'])
-
-  return model_init.only_asked(config, wanted.compute), None
-
-
-def cost(cfg: Mapping[str, Any]) -> list[str]:
-  """What `--dry_run` says of a recording: at most, since answers end."""
-  wanted = options.section(cfg['record'], 'record', record.Recording)
-  config = transformer.TransformerConfig(**cfg['model'])
+  if 'model' not in cfg:
+    return {}
+  config = options.section(cfg['model'], 'model', transformer.TransformerConfig)
   answers = wanted.questions * wanted.samples
   tokens = answers * sum(
     getattr(wanted, f'{style}_tokens') for _, style in wanted.cells()
   )
-  return [
-    f'samples: {answers:,} in each of {len(wanted.cells())} cells',
-    f'generated tokens: {tokens:,} at most, '
-    f'{2.0 * config.parameters() * tokens:.3g} FLOPs',
-    # An id and a log-probability each; texts beside them compress.
-    f'log on disk: about {tokens * 8 / 1e9:.3g} GB at most',
-  ]
+
+  def cost() -> list[str]:
+    return [
+      f'samples: {answers:,} in each of {len(wanted.cells())} cells',
+      f'generated tokens: {tokens:,} at most, since answers end',
+      # An id and a log-probability each; texts beside them compress.
+      f'log on disk: about {tokens * 8 / 1e9:.3g} GB at most',
+    ]
+
+  return {
+    'abstract': lambda: (model_init.only_asked(config, wanted.compute), None),
+    'flops': lambda: 2 * config.parameters() * tokens,
+    'cost': cost,
+  }

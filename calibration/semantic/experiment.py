@@ -26,8 +26,6 @@ COLUMNS = tuple(
   for style in prompts.STYLES
   for key, heading in (('smece', 'smECE'), ('floor', 'floor'), ('gap', 'gap'))
 )
-abstract = setup.abstract
-cost = setup.cost
 
 
 def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
@@ -38,7 +36,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   """
   wanted = options.section(cfg['record'], 'record', record.Recording)
   fitted = options.section(cfg['probe'], 'probe', probe.ProbeConfig)
-  draws = cfg['draws']
+  draws, steps = cfg['draws'], cfg['run']['steps']
 
   def test(state, key):
     del state
@@ -62,7 +60,13 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
       }
     return out | means(out, wanted.styles)
 
-  return experiment_lib.only_evaluates(test, steps=cfg['run']['steps'])
+  return experiment_lib.Experiment(
+    open=lambda: experiment_lib.only_evaluates(test, steps=steps),
+    **setup.dry_run(cfg, wanted),
+    columns=COLUMNS,
+    claims=claims,
+    figures='calibration.semantic.plots',
+  )
 
 
 def means(

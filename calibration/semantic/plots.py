@@ -12,10 +12,10 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from calibration import plots
 from calibration.metrics import diagram
 from calibration.recording import prompts
 from engine.report import figures as plots_lib
+from engine.report import tables as tables_lib
 
 _BLACK, _ORANGE, _BLUE, _GREEN = plots_lib.COLOURS[:4]
 _GREY = '#8C8C8C'
@@ -114,8 +114,14 @@ def figures(workdir: pathlib.Path) -> Iterator[tuple[str, Any]]:
   yield 'styles', styles(runs)
 
 
-def show(workdir: pathlib.Path) -> str:
+def draw(workdir: pathlib.Path) -> list[pathlib.Path]:
+  """Writes all figures of a run or sweep into its folder `figures`."""
+  return plots_lib.write(figures(workdir), workdir)
+
+
+def show(workdir: pathlib.Path, *, colour: bool = False) -> str:
   """A row a cell, of the first seed."""
+  del colour
   keys = ('right', 'confidence', 'gap', 'split_gap', 'smece', 'floor', 'auroc')
   rows = [('', 'cell', 'n', 'M', *keys)]
   for variant, folders in plots_lib.runs(workdir).items():
@@ -131,4 +137,4 @@ def show(workdir: pathlib.Path) -> str:
           *('-' if v is None else f'{v:.3f}' for v in values),
         )
       )
-  return plots.table(rows)
+  return tables_lib.text(rows)

@@ -6,10 +6,13 @@ from configs import common
 
 SETS = ('world', 'arithmetic', 'nq_open')
 # A variant of a sweep: the base model, whose terms must be accepted.
-GEMMA = (
-  'gemma3',
-  'record.model=gemma3_270m record.form=text record.accept_licence=gemma',
-)
+GEMMA = {
+  'gemma3': {
+    'record.model': 'gemma3_270m',
+    'record.form': 'text',
+    'record.accept_licence': 'gemma',
+  }
+}
 
 
 def record(**changes) -> ConfigDict:

@@ -28,8 +28,8 @@ def get_config(arg: str = '') -> ConfigDict:
     c.study.update(samples=4, encoder='')
     c.tables.update(draws=20, bins=2, rate_bins=2, fewest=1)
     c.probe.folds = 2
-  variants = [('smollm2', '')]
+  variants = {'smollm2': {}}
   if arg == 'gemma':
-    variants.append(common.GEMMA)
-  c.sweep = ConfigDict(dict(variants=tuple(variants), seeds=(0,)))
+    variants |= common.GEMMA
+  c.sweep = parts.sweep(variants, seeds=(0,))
   return c

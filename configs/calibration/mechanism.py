@@ -57,19 +57,6 @@ def get_config(arg: str = '') -> ConfigDict:
       every=1,
     )
   )
-  # See calibration.semantic.probe.ProbeConfig.
-  c.probe = ConfigDict(
-    dict(
-      penalty=1e-4,
-      iterations=5 if smoke else 100,
-      rank=2 if smoke else 8,
-      steps=4 if smoke else 200,
-      batch=8 if smoke else 128,
-      rate=3e-3,
-      left_out=0.2,
-      look=2 if smoke else 10,
-    )
-  )
   c.optim = common.optim(peak_lr=3e-3, warmup_steps=2 if smoke else 50)
   c.optim.weight_decay = 0.01
   c.optim.b2 = 0.98
@@ -79,33 +66,65 @@ def get_config(arg: str = '') -> ConfigDict:
   )
   c.run.keep = 100  # all of them are measured
   c.mesh = common.mesh()
-  chain = '4 run.save_every=2' if smoke else '600 run.save_every=60'
+  chain = {
+    'world.style': 'chain',
+    'run.steps': 4 if smoke else 600,
+    'run.save_every': 2 if smoke else 60,
+  }
   # Starved: hardly anything of the facts fits.
-  narrow = (
-    'model.layers=1 model.width=4 model.heads=1 model.mlp_width=16 '
-    'optim.peak_lr=1e-2 '
-  )
-  narrow += '' if smoke else 'run.steps=1500 run.save_every=150'
-  tuned = '2 run.eval_every=1' if smoke else '300 run.eval_every=50'
-  tune = (
-    f'start={{direct}} run.steps={tuned} optim.schedule=constant '
-    'optim.peak_lr=3e-4 optim.warmup_steps=10'
-  )
-  measure = 'experiment=calibration.mechanism_measure run.steps=1'
-  variants = (
-    ('direct', ''),
-    ('chain', f'world.style=chain run.steps={chain}'),
-    ('narrow_direct', narrow),
-    ('narrow_chain', f'world.style=chain {narrow}'),
-    *(
-      (f'{name}_measured', f'{measure} start={{{name}}}')
-      for name in ('direct', 'chain', 'narrow_direct', 'narrow_chain')
-    ),
-    ('reward', f'{tune} learn.kind=reinforce'),
-    ('preference', f'{tune} learn.kind=dpo'),
-    ('more', tune),
-  )
-  c.sweep = ConfigDict(
-    dict(variants=variants, seeds=(0,) if smoke else (0, 1, 2))
+  narrow = {
+    'model.layers': 1,
+    'model.width': 4,
+    'model.heads': 1,
+    'model.mlp_width': 16,
+    'optim.peak_lr': 1e-2,
+  }
+  if not smoke:
+    narrow |= {'run.steps': 1500, 'run.save_every': 150}
+  tune = {
+    'start': '{direct}',
+    'run.steps': 2 if smoke else 300,
+    'run.eval_every': 1 if smoke else 50,
+    'optim.schedule': 'constant',
+    'optim.peak_lr': 3e-4,
+    'optim.warmup_steps': 10,
+  }
+  # Another experiment: its own probe, and the run's world, model and optimiser.
+  measure = {
+    'experiment': 'calibration.semantic.mechanism.measure',
+    'run.steps': 1,
+    'probe': _probe(smoke),
+    **dict.fromkeys(('world', 'model', 'learn', 'optim')),
+  }
+  trained = ('direct', 'chain', 'narrow_direct', 'narrow_chain')
+  c.sweep = common.sweep(
+    {
+      'direct': {},
+      'chain': chain,
+      'narrow_direct': narrow,
+      'narrow_chain': {'world.style': 'chain', **narrow},
+      **{
+        f'{name}_measured': {**measure, 'start': f'{{{name}}}'}
+        for name in trained
+      },
+      'reward': {**tune, 'learn.kind': 'reinforce'},
+      'preference': {**tune, 'learn.kind': 'dpo'},
+      'more': tune,
+    },
+    seeds=(0,) if smoke else (0, 1, 2),
   )
   return c
+
+
+def _probe(smoke: bool) -> dict[str, float]:
+  """See calibration.semantic.probe.ProbeConfig."""
+  return dict(
+    penalty=1e-4,
+    iterations=5 if smoke else 100,
+    rank=2 if smoke else 8,
+    steps=4 if smoke else 200,
+    batch=8 if smoke else 128,
+    rate=3e-3,
+    left_out=0.2,
+    look=2 if smoke else 10,
+  )

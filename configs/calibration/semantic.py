@@ -31,8 +31,8 @@ def get_config(arg: str = '') -> ConfigDict:
   c = common.semantic(recorded)
   if arg == 'smoke':
     c.draws = 20
-  variants = [('smollm2', '')]
+  variants = {'smollm2': {}}
   if arg == 'gemma':
-    variants.append(common.GEMMA)
-  c.sweep = ConfigDict(dict(variants=tuple(variants), seeds=(0,)))
+    variants |= common.GEMMA
+  c.sweep = parts.sweep(variants, seeds=(0,))
   return c

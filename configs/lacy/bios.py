@@ -49,25 +49,21 @@ def get_config(arg: str = '') -> ConfigDict:
   steps = 4 if smoke else 450
   c.run = common.run(steps=steps, eval_every=max(steps // 4, 2))
   c.mesh = common.mesh()
-  rho = 'lacy.rule=rho lacy.reference={standard}'
-  c.sweep = ConfigDict(
-    dict(
-      variants=(
-        ('standard', 'lacy.rule=standard'),
-        ('random', 'lacy.rule=random'),
-        ('loss', 'lacy.rule=loss'),
-        ('rho:low_excess', f'{rho} lacy.rho_variant=low_excess'),
-        ('rho:high_ref', f'{rho} lacy.rho_variant=high_ref'),
-        ('fact_random', 'lacy.rule=fact_random'),
-        ('fact_all', 'lacy.rule=fact_all'),
-        ('ignore', 'lacy.rule=ignore'),
-        ('ignore_facts', 'lacy.rule=ignore_facts'),
-        ('lacy', 'lacy.rule=lacy'),
-        ('lacy:full', 'lacy.rule=lacy lacy.noncall_norm=full'),
-      ),
-      seeds=(0, 1, 2),
-    )
+  rho = {'lacy.rule': 'rho', 'lacy.reference': '{standard}'}
+  c.sweep = common.sweep(
+    {
+      'standard': {'lacy.rule': 'standard'},
+      'random': {'lacy.rule': 'random'},
+      'loss': {'lacy.rule': 'loss'},
+      'rho:low_excess': {**rho, 'lacy.rho_variant': 'low_excess'},
+      'rho:high_ref': {**rho, 'lacy.rho_variant': 'high_ref'},
+      'fact_random': {'lacy.rule': 'fact_random'},
+      'fact_all': {'lacy.rule': 'fact_all'},
+      'ignore': {'lacy.rule': 'ignore'},
+      'ignore_facts': {'lacy.rule': 'ignore_facts'},
+      'lacy': {'lacy.rule': 'lacy'},
+      'lacy:full': {'lacy.rule': 'lacy', 'lacy.noncall_norm': 'full'},
+    },
+    seeds=(0,) if smoke else (0, 1, 2),
   )
-  if smoke:
-    c.sweep.seeds = (0,)
   return c

@@ -78,10 +78,5 @@ def get_config(arg: str = '') -> ConfigDict:
     steps=steps, eval_every=0, log_every=1 if smoke else 5, save_every=0
   )
   c.mesh = common.mesh()
-  c.sweep = ConfigDict(
-    dict(
-      variants=(('lacy', 'lacy.rule=lacy'),),
-      seeds=(0,),
-    )
-  )
+  c.sweep = common.sweep({'lacy': {'lacy.rule': 'lacy'}}, seeds=(0,))
   return c

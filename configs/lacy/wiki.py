@@ -59,16 +59,9 @@ def get_config(arg: str = '') -> ConfigDict:
   steps = {'smoke': 4, 'demo': 400}.get(arg, 600)
   c.run = common.run(steps=steps, eval_every=max(steps // 8, 2))
   c.mesh = common.mesh()
-  c.sweep = ConfigDict(
-    dict(
-      variants=(
-        ('standard', 'lacy.rule=standard'),
-        ('loss', 'lacy.rule=loss'),
-        ('lacy', 'lacy.rule=lacy'),
-      ),
-      seeds=(0, 1, 2),
-    )
+  rules = ('standard', 'loss', 'lacy')
+  c.sweep = common.sweep(
+    {rule: {'lacy.rule': rule} for rule in rules},
+    seeds=(0,) if arg else (0, 1, 2),
   )
-  if arg:
-    c.sweep.seeds = (0,)
   return c

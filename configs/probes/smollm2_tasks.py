@@ -30,7 +30,5 @@ def get_config(arg: str = '') -> ConfigDict:
     c.probes.supports = (10,)
     c.probes.draws = 20
     c.probes.folds = 2
-  c.sweep = ConfigDict(
-    dict(variants=(('smollm2', ''),), seeds=(0,) if smoke else (0, 1, 2))
-  )
+  c.sweep = parts.sweep({'smollm2': {}}, seeds=(0,) if smoke else (0, 1, 2))
   return c

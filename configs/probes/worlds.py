@@ -42,12 +42,12 @@ def get_config(arg: str = '') -> ConfigDict:
     c.probes.draws = 20
   c.run = parts.run(steps=1, eval_every=0)
   c.mesh = parts.mesh()
-  variants = (
-    ('own', 'world.shared=0.0 world.specific=3.0'),
-    ('part', 'world.shared=1.5 world.specific=2.5'),
-    ('shared', 'world.shared=3 world.specific=0'),
-  )
-  c.sweep = ConfigDict(
-    dict(variants=variants, seeds=(0,) if smoke else (0, 1, 2))
+  worlds = {'own': (0.0, 3.0), 'part': (1.5, 2.5), 'shared': (3.0, 0.0)}
+  c.sweep = parts.sweep(
+    {
+      name: {'world.shared': shared, 'world.specific': specific}
+      for name, (shared, specific) in worlds.items()
+    },
+    seeds=(0,) if smoke else (0, 1, 2),
   )
   return c

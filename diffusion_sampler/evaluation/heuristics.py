@@ -8,40 +8,53 @@ configs/diffusion_sampler/heuristics_*.py.
 from collections.abc import Mapping
 from typing import Any
 
-import jax.numpy as jnp
-
 from diffusion_sampler.evaluation import evaluate
 from diffusion_sampler.report import claims as claims_lib
 from diffusion_sampler.training import puzzle_policy, setup
 from engine import experiment as experiment_lib
 from engine import mesh as mesh_lib
-
-claims = claims_lib.claims
-COLUMNS = claims_lib.COLUMNS
+from engine import options
 
 
 def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
-  """Reads the denoiser, and the policy where one is named.
+  """Samplers on the denoiser of a finished run.
 
   Raises:
     ValueError: a field that does not fit.
-    FileNotFoundError: no such run.
   """
   task = setup.task(cfg)
-  model, frozen = setup.frozen_denoiser(cfg, task)
-  sampling = evaluate.SamplingConfig(**cfg['sampling'])
+  sampling = options.section(
+    cfg['sampling'], 'sampling', evaluate.SamplingConfig
+  )
+  denoiser, policy_run = cfg['denoiser'], cfg['policy_run']
+  steps = cfg['run']['steps']
+  return experiment_lib.Experiment(
+    open=lambda: open_program(task, sampling, denoiser, policy_run, steps),
+    columns=claims_lib.COLUMNS,
+    claims=claims_lib.claims,
+    figures='diffusion_sampler.report.plots',
+  )
+
+
+def open_program(
+  task: setup.Task,
+  sampling: evaluate.SamplingConfig,
+  denoiser: str,
+  policy_run: str,
+  steps: int,
+) -> experiment_lib.Program:
+  """Reads the denoiser, and the policy where one is named.
+
+  Raises:
+    ValueError: the denoiser was trained on another vocabulary.
+    FileNotFoundError: no such run.
+  """
+  model, frozen = setup.frozen_denoiser(denoiser, task)
   trained = None
-  if cfg['policy_run']:
-    run = setup.finished(cfg['policy_run'], 'policy_run')
+  if policy_run:
+    run = setup.finished(policy_run, 'policy_run')
     trained = puzzle_policy.trained(
       puzzle_policy.settings(run.config), run.params['policy']
-    )
-
-  def init(key):
-    del key
-    # As many steps as asked for are done: a finished run is not run again.
-    return experiment_lib.TrainState(
-      step=jnp.int32(cfg['run']['steps']), params={}, opt_state={}
     )
 
   def test(state, key):
@@ -49,6 +62,4 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
     params, policy = mesh_lib.replicated((frozen, trained))
     return evaluate.evaluate(task, model, params, sampling, key, trained=policy)
 
-  return experiment_lib.Experiment(
-    init=init, step=None, train_data=None, final={'test': test}
-  )
+  return experiment_lib.only_evaluates(test, steps=steps)

@@ -17,12 +17,9 @@ from diffusion_sampler.evaluation import evaluate
 from diffusion_sampler.report import claims as claims_lib
 from diffusion_sampler.training import masking, setup
 from engine import experiment as experiment_lib
-from engine import metrics, optim
+from engine import metrics, optim, options
 from lm import init as model_init
 from lm import losses, transformer
-
-claims = claims_lib.claims
-COLUMNS = claims_lib.COLUMNS
 
 
 class Settings(NamedTuple):
@@ -43,9 +40,11 @@ def settings(cfg: Mapping[str, Any]) -> Settings:
   return Settings(
     task=task,
     model=setup.model(cfg, task),
-    noise=masking.Noise(**cfg['noise']),
-    optim=optim.OptimConfig(**cfg['optim']),
-    sampling=evaluate.SamplingConfig(**cfg['sampling']),
+    noise=options.section(cfg['noise'], 'noise', masking.Noise),
+    optim=options.section(cfg['optim'], 'optim', optim.OptimConfig),
+    sampling=options.section(
+      cfg['sampling'], 'sampling', evaluate.SamplingConfig
+    ),
     steps=cfg['run']['steps'],
     seed=cfg['run']['seed'],
   )
@@ -110,12 +109,24 @@ def make_step(s: Settings, optimiser):
 
 
 def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
-  """Opens the puzzle, preparing it where needed, and ties all together.
+  """Masked-diffusion training on a puzzle.
 
   Raises:
     ValueError: a field that does not fit.
   """
   s = settings(cfg)
+  return experiment_lib.Experiment(
+    open=functools.partial(open_program, s),
+    abstract=functools.partial(abstract, s),
+    flops=functools.partial(flops_per_step, s),
+    columns=claims_lib.COLUMNS,
+    claims=claims_lib.claims,
+    figures='diffusion_sampler.report.plots',
+  )
+
+
+def open_program(s: Settings) -> experiment_lib.Program:
+  """Opens the puzzle, preparing it where needed, and ties all together."""
   optimiser, _ = optim.make(s.optim, s.steps)
   # The 'count' form: less noise in the estimate.
   quiet = masking.Noise(form='count')
@@ -137,7 +148,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   def test(state, key):
     return evaluate.evaluate(s.task, s.model, state.params, s.sampling, key)
 
-  return experiment_lib.Experiment(
+  return experiment_lib.Program(
     init=model_init.train_state(s.model, optimiser),
     step=make_step(s, optimiser),
     train_data=lambda: s.task.train_data(s.seed),
@@ -146,11 +157,10 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   )
 
 
-def abstract(cfg: Mapping[str, Any]):
-  """Experiment and a batch of shapes, without data: for --dry_run."""
-  s = settings(cfg)
+def abstract(s: Settings):
+  """Program and a batch of shapes, without data: for --dry_run."""
   optimiser, _ = optim.make(s.optim, s.steps)
-  made = experiment_lib.Experiment(
+  made = experiment_lib.Program(
     init=model_init.train_state(s.model, optimiser),
     step=make_step(s, optimiser),
     train_data=None,
@@ -164,9 +174,8 @@ def abstract(cfg: Mapping[str, Any]):
   return made, batch
 
 
-def flops_per_step(cfg: Mapping[str, Any]) -> int:
+def flops_per_step(s: Settings) -> int:
   """Matmul FLOPs of one training step."""
-  s = settings(cfg)
   length = s.task.puzzle.prompt + s.task.puzzle.answer
   # Every position sees every other: twice the causal attention.
   return s.model.train_flops(s.task.config.batch_size * length, 2 * length)

@@ -26,11 +26,8 @@ from diffusion_sampler.sampling import denoiser as denoiser_lib
 from diffusion_sampler.sampling import rules
 from diffusion_sampler.training import setup
 from engine import experiment as experiment_lib
-from engine import metrics, optim
+from engine import metrics, optim, options
 from lm import transformer
-
-claims = claims_lib.claims
-COLUMNS = claims_lib.COLUMNS
 
 # Only the policy is trained.
 PART = optim.Part(
@@ -53,10 +50,10 @@ class Settings(NamedTuple):
 def settings(cfg: Mapping[str, Any]) -> Settings:
   """Raises ValueError where a field does not fit."""
   return Settings(
-    policy=policy.PolicyConfig(**cfg['policy']),
-    action=actions.ActionConfig(**cfg['action']),
-    grpo=grpo.GrpoConfig(**cfg['grpo']),
-    optim=optim.OptimConfig(**cfg['optim']),
+    policy=options.section(cfg['policy'], 'policy', policy.PolicyConfig),
+    action=options.section(cfg['action'], 'action', actions.ActionConfig),
+    grpo=options.section(cfg['grpo'], 'grpo', grpo.GrpoConfig),
+    optim=options.section(cfg['optim'], 'optim', optim.OptimConfig),
     steps=cfg['run']['steps'],
     seed=cfg['run']['seed'],
   )
@@ -251,16 +248,39 @@ def trained(s: Settings, params: Any) -> rule.PolicyRule:
 
 
 def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
-  """Reads the denoiser, opens the puzzle, ties all together.
+  """GRPO on an unmasking policy for a puzzle.
 
   Raises:
     ValueError: a field that does not fit.
-    FileNotFoundError: no finished denoiser.
   """
   s, task = settings(cfg), setup.task(cfg)
-  model, frozen = setup.frozen_denoiser(cfg, task)
-  sampling = evaluate.SamplingConfig(**cfg['sampling'])
-  world = world_of(task, model, cfg['block'])
+  sampling = options.section(
+    cfg['sampling'], 'sampling', evaluate.SamplingConfig
+  )
+  denoiser, block = cfg['denoiser'], cfg['block']
+  return experiment_lib.Experiment(
+    open=lambda: open_program(s, task, sampling, denoiser, block),
+    columns=claims_lib.COLUMNS,
+    claims=claims_lib.claims,
+    figures='diffusion_sampler.report.plots',
+  )
+
+
+def open_program(
+  s: Settings,
+  task: setup.Task,
+  sampling: evaluate.SamplingConfig,
+  denoiser: str,
+  block: int,
+) -> experiment_lib.Program:
+  """Reads the denoiser, opens the puzzle, ties all together.
+
+  Raises:
+    ValueError: the denoiser was trained on another vocabulary.
+    FileNotFoundError: no finished denoiser.
+  """
+  model, frozen = setup.frozen_denoiser(denoiser, task)
+  world = world_of(task, model, block)
   optimiser, _ = optim.make(s.optim, s.steps * s.grpo.iterations)
 
   def load(params, shardings):
@@ -277,7 +297,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
       trained=trained(s, state.params['policy']),
     )
 
-  return experiment_lib.Experiment(
+  return experiment_lib.Program(
     init=make_init(s, model, optimiser),
     step=make_step(s, world, optimiser),
     train_data=lambda: task.train_data(s.seed),

@@ -13,7 +13,7 @@ import numpy as np
 from corpora import puzzles as puzzles_lib
 from corpora.text import pipeline
 from diffusion_sampler.sampling import canvas
-from engine import checkpoint
+from engine import checkpoint, options
 from lm import transformer
 
 
@@ -64,13 +64,13 @@ class Task(NamedTuple):
       process_index=jax.process_index(),
       process_count=jax.process_count(),
     )
-    options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
-    return dataset.to_iter_dataset(options)
+    read = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
+    return dataset.to_iter_dataset(read)
 
 
 def task(cfg: Mapping[str, Any]) -> Task:
   """Raises ValueError where the puzzle or a field does not fit."""
-  config = DataConfig(**cfg['data'])
+  config = options.section(cfg['data'], 'data', DataConfig)
   return Task(puzzles_lib.parse(config.puzzle), config)
 
 
@@ -80,7 +80,7 @@ def model(cfg: Mapping[str, Any], task: Task) -> transformer.TransformerConfig:
   Raises:
     ValueError: its vocabulary is not the puzzle's.
   """
-  config = transformer.TransformerConfig(**cfg['model'])
+  config = options.section(cfg['model'], 'model', transformer.TransformerConfig)
   if config.vocab_size != task.puzzle.vocab_size:
     raise ValueError(
       f'model.vocab_size={config.vocab_size} must be '
@@ -118,13 +118,13 @@ def finished(workdir: str, key: str) -> Finished:
 
 
 def frozen_denoiser(
-  cfg: Mapping[str, Any], task: Task
+  workdir: str, task: Task
 ) -> tuple[transformer.TransformerConfig, Any]:
-  """Shape and parameters of the denoiser that `cfg['denoiser']` names.
+  """Shape and parameters of the denoiser of a finished run.
 
   Raises:
     FileNotFoundError: no finished run there.
     ValueError: it was trained on another vocabulary.
   """
-  run = finished(cfg['denoiser'], 'denoiser')
+  run = finished(workdir, 'denoiser')
   return model(run.config, task), run.params

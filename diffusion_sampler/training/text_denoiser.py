@@ -28,12 +28,11 @@ from diffusion_sampler.evaluation import evaluate, fill_in
 from diffusion_sampler.report import claims as claims_lib
 from diffusion_sampler.training import masking
 from engine import experiment as experiment_lib
-from engine import metrics, optim
+from engine import metrics, optim, options
 from lm import init as model_init
 from lm import losses, transformer
 from lm.checkpoints import extend
 
-claims = claims_lib.claims
 COLUMNS = (
   ('nll_bound', 'nll bound', '.3f'),
   ('before_nll_bound', 'untrained', '.3f'),
@@ -99,13 +98,15 @@ def settings(cfg: Mapping[str, Any]) -> Settings:
   """Raises ValueError where a field does not fit."""
   s = Settings(
     init=cfg['init'],
-    data=DataConfig(**cfg['data']),
-    model=transformer.TransformerConfig(**cfg['model']),
-    noise=masking.Noise(**cfg['noise']),
+    data=options.section(cfg['data'], 'data', DataConfig),
+    model=options.section(cfg['model'], 'model', transformer.TransformerConfig),
+    noise=options.section(cfg['noise'], 'noise', masking.Noise),
     anneal=cfg['anneal'],
     accumulate=cfg['accumulate'],
-    sampling=evaluate.SamplingConfig(**cfg['sampling']),
-    optim=optim.OptimConfig(**cfg['optim']),
+    sampling=options.section(
+      cfg['sampling'], 'sampling', evaluate.SamplingConfig
+    ),
+    optim=options.section(cfg['optim'], 'optim', optim.OptimConfig),
     steps=cfg['run']['steps'],
     seed=cfg['run']['seed'],
   )
@@ -243,17 +244,33 @@ def make_step(s: Settings, mask_id: int, optimiser):
 
 
 def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
+  """A masked-diffusion model made from a causal checkpoint.
+
+  Raises:
+    ValueError: a field that does not fit.
+  """
+  s = settings(cfg)
+  return experiment_lib.Experiment(
+    open=functools.partial(open_program, s),
+    abstract=functools.partial(abstract, s),
+    flops=functools.partial(flops_per_step, s),
+    columns=COLUMNS,
+    claims=claims_lib.claims,
+    figures='diffusion_sampler.report.plots',
+  )
+
+
+def open_program(s: Settings) -> experiment_lib.Program:
   """Opens the text and ties all together; `load` reads the checkpoint.
 
   The end compares with the checkpoint as it came: `before_nll`, read from the
   left, and `before_nll_bound`, asked to denoise without having learned to.
 
   Raises:
-    ValueError: a field that does not fit, another shape than the checkpoint's,
-      or documents too short for the gap.
+    ValueError: another shape than the checkpoint's, or documents too short for
+      the gap.
     FileNotFoundError: no such checkpoint or text.
   """
-  s = settings(cfg)
   text = prepare.prepare(s.data.corpus, tokenizer=s.init)
   tokenizer = text.tokenizer
   if tokenizer.vocab_size != s.model.vocab_size:
@@ -283,8 +300,8 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
       process_index=jax.process_index(),
       process_count=jax.process_count(),
     )
-    options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
-    return batches.to_iter_dataset(options)
+    read = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
+    return batches.to_iter_dataset(read)
 
   def load(params, shardings):
     del params
@@ -334,7 +351,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
       'prompt_pieces': fill_in.pieces(tokenizer, gaps['prompt'][few]),
     }
 
-  return experiment_lib.Experiment(
+  return experiment_lib.Program(
     # `load` puts the checkpoint in its place.
     init=model_init.train_state(s.model, optimiser),
     step=make_step(s, mask_id, optimiser),
@@ -345,16 +362,15 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   )
 
 
-def abstract(cfg: Mapping[str, Any]):
-  """Experiment and a batch of shapes, without text or checkpoint."""
-  s = settings(cfg)
+def abstract(s: Settings):
+  """Program and a batch of shapes, without text or checkpoint."""
   optimiser, _ = optim.make(s.optim, s.steps)
   shape = (s.data.batch_size, s.data.context + 1)
   batch = {
     name: jax.ShapeDtypeStruct(shape, jnp.int32)
     for name in ('tokens', 'segments', 'positions')
   }
-  made = experiment_lib.Experiment(
+  made = experiment_lib.Program(
     init=model_init.train_state(s.model, optimiser),
     # Specials are the last five.
     step=make_step(s, s.model.vocab_size - 4, optimiser),
@@ -363,9 +379,8 @@ def abstract(cfg: Mapping[str, Any]):
   return made, batch
 
 
-def flops_per_step(cfg: Mapping[str, Any]) -> int:
+def flops_per_step(s: Settings) -> int:
   """Matmul FLOPs of one training step."""
-  s = settings(cfg)
   length = s.data.context + 1
   # Every position sees every other: twice the causal attention.
   return s.model.train_flops(s.data.batch_size * length, 2 * length)

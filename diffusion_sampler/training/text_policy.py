@@ -24,14 +24,11 @@ from diffusion_sampler.report import claims as claims_lib
 from diffusion_sampler.sampling import decode, rules
 from diffusion_sampler.sampling import denoiser as denoiser_lib
 from diffusion_sampler.training import puzzle_policy, setup
-from engine import checkpoint, optim
+from engine import checkpoint, optim, options
 from engine import experiment as experiment_lib
 from engine import mesh as mesh_lib
 from lm import transformer
 from lm.checkpoints import extend, families, hub, weights
-
-claims = claims_lib.claims
-COLUMNS = claims_lib.COLUMNS
 
 # Instead of a checkpoint: a denoiser that is drawn and knows nothing.
 RANDOM = 'random'
@@ -69,9 +66,11 @@ def settings(cfg: Mapping[str, Any]) -> Settings:
   """Raises ValueError where a field does not fit."""
   s = Settings(
     policy=puzzle_policy.settings(cfg),
-    data=text.DataConfig(**cfg['data']),
-    model=transformer.TransformerConfig(**cfg['model']),
-    sampling=evaluate.SamplingConfig(**cfg['sampling']),
+    data=options.section(cfg['data'], 'data', text.DataConfig),
+    model=options.section(cfg['model'], 'model', transformer.TransformerConfig),
+    sampling=options.section(
+      cfg['sampling'], 'sampling', evaluate.SamplingConfig
+    ),
     denoiser=cfg['denoiser'],
     param_dtype=cfg['param_dtype'],
     shifted=cfg['shifted'],
@@ -272,13 +271,29 @@ def evaluate_samplers(
 
 
 def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
+  """GRPO on an unmasking policy for questions in words.
+
+  Raises:
+    ValueError: a field that does not fit.
+  """
+  s = settings(cfg)
+  return experiment_lib.Experiment(
+    open=functools.partial(open_program, s),
+    abstract=functools.partial(abstract, s),
+    flops=functools.partial(flops_per_step, s),
+    columns=claims_lib.COLUMNS,
+    claims=claims_lib.claims,
+    figures='diffusion_sampler.report.plots',
+  )
+
+
+def open_program(s: Settings) -> experiment_lib.Program:
   """Reads the questions, ties all together; `load` reads the checkpoint.
 
   Raises:
-    ValueError: a field or a question that does not fit.
+    ValueError: a question that does not fit.
     FileNotFoundError: no such questions, or no such checkpoint.
   """
-  s = settings(cfg)
   codec = text.codec(s.data)
   if codec.vocab_size > s.model.vocab_size:
     raise ValueError(
@@ -305,15 +320,15 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
       process_index=jax.process_index(),
       process_count=jax.process_count(),
     )
-    options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
-    return batches.to_iter_dataset(options)
+    read = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
+    return batches.to_iter_dataset(read)
 
   def test(state, key):
     return evaluate_samplers(
       s, state.params, arrays['test'], graders['test'], key
     )
 
-  return experiment_lib.Experiment(
+  return experiment_lib.Program(
     init=make_init(s, optimiser),
     step=make_step(s, graders['train'], optimiser),
     train_data=train_data,
@@ -326,9 +341,8 @@ def _no_grade(answers, rows):
   raise ValueError('a dry run grades nothing')
 
 
-def abstract(cfg: Mapping[str, Any]):
-  """Experiment and a batch of shapes, without questions or checkpoint."""
-  s = settings(cfg)
+def abstract(s: Settings):
+  """Program and a batch of shapes, without questions or checkpoint."""
   optimiser, _ = optim.make(
     s.policy.optim, s.policy.steps * s.policy.grpo.iterations
   )
@@ -338,7 +352,7 @@ def abstract(cfg: Mapping[str, Any]):
     'present': jax.ShapeDtypeStruct(shape, jnp.bool_),
     'answer': jax.ShapeDtypeStruct(shape[:1], jnp.int32),
   }
-  made = experiment_lib.Experiment(
+  made = experiment_lib.Program(
     init=make_init(s, optimiser),
     step=make_step(s, _no_grade, optimiser),
     train_data=None,
@@ -346,7 +360,7 @@ def abstract(cfg: Mapping[str, Any]):
   return made, batch
 
 
-def flops_per_step(cfg: Mapping[str, Any]) -> int:
+def flops_per_step(s: Settings) -> int:
   """At most: matmul FLOPs of a round in which some row needs all L passes.
 
   The denoiser's forward passes over whole sequences, attention both ways and
@@ -354,7 +368,6 @@ def flops_per_step(cfg: Mapping[str, Any]) -> int:
   that fewer passes are proportionally fewer FLOPs. The policy, a 20,000th of
   that for the paper's sizes, is left out.
   """
-  s = settings(cfg)
   m, length = s.model, s.data.prompt + s.data.answer
   projections = 2 * (m.heads + m.kv_heads) * m.head_dim + 3 * m.mlp_width
   layer = 2 * m.width * projections + 4 * length * m.heads * m.head_dim

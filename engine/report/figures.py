@@ -58,6 +58,14 @@ def finish(figure, path: pathlib.Path) -> pathlib.Path:
   return path
 
 
+def write(named, workdir: pathlib.Path) -> list[pathlib.Path]:
+  """Writes (name, figure) pairs to `workdir`/figures/<name>.png."""
+  return [
+    finish(figure, workdir / 'figures' / f'{name}.png')
+    for name, figure in named
+  ]
+
+
 def style(axes) -> None:
   """No frame but the two axes, and a faint grid."""
   axes.spines[['top', 'right']].set_visible(False)

@@ -1,8 +1,10 @@
-"""Tables in Markdown files, made from docs/results; no JAX."""
+"""Tables: as text on a terminal, and in Markdown from docs/results; no JAX."""
 
 import json
 import pathlib
 import re
+import statistics
+from collections.abc import Mapping, Sequence
 
 _TABLE = re.compile(
   r'(<!-- table (\S+) (\S+)(?: (\S+))? -->\n).*?(<!-- end table -->)', re.DOTALL
@@ -41,6 +43,42 @@ def markdown(path: pathlib.Path, keys: list[str], rows: str = '.*') -> str:
     cells = [_cell(results[f'{name}/{key}']) for key in keys]
     lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
   return '\n'.join(lines) + '\n'
+
+
+def text(rows: Sequence[Sequence[str]], *, right: bool = False) -> str:
+  """Rows in columns that line up; with `right`, all but the first to the right.
+
+  Args:
+    rows: of equal length, the heading first.
+    right: for numbers.
+  """
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  lines = []
+  for first, *others in rows:
+    cells = [
+      cell.rjust(width) if right else cell.ljust(width)
+      for cell, width in zip(others, widths[1:], strict=True)
+    ]
+    lines.append('  '.join([first.ljust(widths[0]), *cells]).rstrip())
+  return '\n'.join(lines)
+
+
+def of_runs(columns, summaries: Mapping[str, Sequence[Mapping]]) -> str:
+  """Means over seeds as a text table, a row a variant.
+
+  Args:
+    columns: (key, heading, format) of what to show; a dash where a variant
+      has no such figure.
+    summaries: of each variant, one a seed.
+  """
+  rows = [['', *(heading for _, heading, _ in columns)]]
+  for name, runs in summaries.items():
+    row = [name]
+    for key, _, form in columns:
+      values = [run[key] for run in runs if key in run]
+      row.append(format(statistics.fmean(values), form) if values else '-')
+    rows.append(row)
+  return text(rows, right=True)
 
 
 def fill(text: str, root: pathlib.Path) -> str:

@@ -15,11 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from engine import checkpoint
+from engine import checkpoint, options
 from engine import experiment as experiment_lib
 from engine import mesh as mesh_lib
 from engine import progress as progress_lib
@@ -256,7 +255,7 @@ def _judge(c: CascadeConfig):
 
 def settings(cfg: Mapping[str, Any]) -> CascadeConfig:
   """Raises ValueError where a field does not fit."""
-  return CascadeConfig(**cfg['cascade'])
+  return options.section(cfg['cascade'], 'cascade', CascadeConfig)
 
 
 def evaluate(c: CascadeConfig) -> dict[str, Any]:
@@ -367,15 +366,26 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   """An experiment without training.
 
   Raises:
-    ValueError: a field that does not fit, or runs on different data.
-    FileNotFoundError: no runs.
+    ValueError: a field that does not fit.
   """
   c = settings(cfg)
-  _same_data(folders(c.runs, c.methods))  # before anything is written
+  return experiment_lib.Experiment(
+    open=lambda: open_program(c),
+    columns=COLUMNS,
+    rows=rows,
+    results=figures,
+    figures='lacy.plots',
+  )
 
-  def init(key):
-    del key
-    return experiment_lib.TrainState(step=jnp.int32(0), params={}, opt_state={})
+
+def open_program(c: CascadeConfig) -> experiment_lib.Program:
+  """Finds the runs before anything is written.
+
+  Raises:
+    ValueError: runs on different data.
+    FileNotFoundError: no runs.
+  """
+  _same_data(folders(c.runs, c.methods))
 
   def final(state, key):
     del state, key
@@ -384,6 +394,4 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
     with mesh_lib.use(alone):
       return evaluate(c)
 
-  return experiment_lib.Experiment(
-    init=init, step=None, train_data=None, final={'cascade': final}
-  )
+  return experiment_lib.only_evaluates(final, steps=0, name='cascade')

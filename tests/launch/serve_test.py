@@ -12,6 +12,7 @@ from absl.testing import absltest, parameterized
 from launch import serve
 from lm.serving import request
 from lm.serving import server as openai_server
+from tests import files
 from tests.lm.serving import support
 
 
@@ -19,18 +20,19 @@ class ServeTest(parameterized.TestCase):
   @parameterized.parameters(signal.SIGTERM, signal.SIGINT)
   def test_signals_end_it_cleanly_in_mid_stream(self, number):
     program = (
-      'from launch import openai_run, openai_server, serve\n'
-      'from tests.launch import openai_support as t\n'
-      'backend = openai_run.Backend(tokenizer=t.ByteTokenizer(), model="m",'
+      'from launch import serve\n'
+      'from lm.serving import backend, server\n'
+      'from tests.lm.serving import support as t\n'
+      'backend = backend.Backend(tokenizer=t.ByteTokenizer(), model="m",'
       ' engine=t.Engine(t.fixed("a" * 150), delay=0.1))\n'
-      'server = openai_server.make_server("127.0.0.1", 0, backend)\n'
+      'server = server.make_server("127.0.0.1", 0, backend)\n'
       'print(server.server_port, flush=True)\n'
       'serve.serve(server)\n'
       'print("ended")\n'
     )
     with subprocess.Popen(
       [sys.executable, '-c', program],
-      cwd=support.ROOT,
+      cwd=files.ROOT,
       env=os.environ | {'JAX_PLATFORMS': 'cpu'},
       stdout=subprocess.PIPE,
       stderr=subprocess.PIPE,

@@ -10,6 +10,7 @@ Shapes: B answers, P tokens of a prompt, T of an answer, G answers a prompt.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -23,13 +24,10 @@ from jaxtyping import Array, Float, Int
 from calibration.semantic.mechanism import claims as mechanism_claims
 from calibration.semantic.mechanism import data, measure
 from corpora.text import pipeline
-from engine import checkpoint, metrics, optim
+from engine import checkpoint, metrics, optim, options
 from engine import experiment as experiment_lib
 from lm import init as model_init
 from lm import transformer
-
-claims = mechanism_claims.claims
-COLUMNS = mechanism_claims.COLUMNS
 
 KINDS = ('cross_entropy', 'reinforce', 'dpo')
 
@@ -82,8 +80,8 @@ class Settings(NamedTuple):
 
 def settings(cfg: Mapping[str, Any]) -> Settings:
   """Raises ValueError where a field does not fit."""
-  world = data.World(**cfg['world'])
-  learn = LearnConfig(**cfg['learn'])
+  world = options.section(cfg['world'], 'world', data.World)
+  learn = options.section(cfg['learn'], 'learn', LearnConfig)
   if learn.kind != 'cross_entropy' and not cfg['start']:
     raise ValueError(
       f'learn.kind={learn.kind} needs a model that answers: set '
@@ -91,11 +89,9 @@ def settings(cfg: Mapping[str, Any]) -> Settings:
     )
   return Settings(
     world=world,
-    model=transformer.TransformerConfig(
-      vocab_size=data.tokens(world).size, **cfg['model']
-    ),
+    model=measure.model_of(world, cfg['model']),
     learn=learn,
-    optim=optim.OptimConfig(**cfg['optim']),
+    optim=options.section(cfg['optim'], 'optim', optim.OptimConfig),
     start=cfg['start'],
     steps=cfg['run']['steps'],
     seed=cfg['run']['seed'],
@@ -214,19 +210,36 @@ def _train_data(s: Settings) -> grain.IterDataset:
     process_index=jax.process_index(),
     process_count=jax.process_count(),
   )
-  options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
-  return dataset.to_iter_dataset(options)
+  read = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
+  return dataset.to_iter_dataset(read)
 
 
 def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
-  """Draws the world of the seed and ties all together.
+  """A decoder that learns facts of known frequency, or is tuned on them.
 
   Raises:
     ValueError: a field that does not fit.
-    FileNotFoundError: `start` names no run.
   """
   s = settings(cfg)
-  measured = measure.MeasureConfig(**cfg['measure'])
+  measured = options.section(cfg['measure'], 'measure', measure.MeasureConfig)
+  return experiment_lib.Experiment(
+    open=functools.partial(open_program, s, measured),
+    abstract=functools.partial(abstract, s),
+    flops=functools.partial(flops_per_step, s),
+    columns=mechanism_claims.COLUMNS,
+    claims=mechanism_claims.claims,
+    figures='calibration.semantic.mechanism.plots',
+  )
+
+
+def open_program(
+  s: Settings, measured: measure.MeasureConfig
+) -> experiment_lib.Program:
+  """Draws the world of the seed and ties all together.
+
+  Raises:
+    FileNotFoundError: `start` names no run.
+  """
   f = data.facts(s.world, s.seed)
   optimiser, _ = optim.make(s.optim, s.steps)
   started = None
@@ -238,7 +251,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
     view = measure.view(s.model, s.world, f, s.seed, measured)
     return measure.calibration(view, state.params, key)
 
-  return experiment_lib.Experiment(
+  return experiment_lib.Program(
     init=model_init.train_state(s.model, optimiser),
     step=make_step(s, optimiser, f, started),
     train_data=lambda: _train_data(s),
@@ -247,11 +260,10 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   )
 
 
-def abstract(cfg: Mapping[str, Any]):
-  """Experiment and a batch of shapes, without a run to start from."""
-  s = settings(cfg)
+def abstract(s: Settings):
+  """Program and a batch of shapes, without a run to start from."""
   optimiser, _ = optim.make(s.optim, s.steps)
-  made = experiment_lib.Experiment(
+  made = experiment_lib.Program(
     init=model_init.train_state(s.model, optimiser),
     step=make_step(s, optimiser, data.facts(s.world, s.seed), None),
     train_data=None,
@@ -260,8 +272,7 @@ def abstract(cfg: Mapping[str, Any]):
   return made, {'entity': ints, 'way': ints}
 
 
-def flops_per_step(cfg: Mapping[str, Any]) -> int:
+def flops_per_step(s: Settings) -> int:
   """Matmul FLOPs of one step of cross-entropy."""
-  s = settings(cfg)
   length = s.world.prompt + s.world.answer
   return s.model.train_flops(s.learn.batch_size * length, length)

@@ -26,13 +26,10 @@ from calibration.metrics import resampling, smooth
 from calibration.semantic import probe, recalibrate, tilt
 from calibration.semantic.mechanism import claims as mechanism_claims
 from calibration.semantic.mechanism import data
-from engine import checkpoint
+from engine import checkpoint, options
 from engine import experiment as experiment_lib
 from engine import mesh as mesh_lib
 from lm import transformer
-
-claims = mechanism_claims.claims
-COLUMNS = mechanism_claims.COLUMNS
 
 # Keeps logarithms finite where a model gives a value nothing.
 _LEAST = 1e-7
@@ -286,20 +283,49 @@ def _run(folder: str) -> dict[str, Any]:
   return json.loads(path.read_text())
 
 
+def model_of(
+  world: data.World, values: Mapping[str, Any]
+) -> transformer.TransformerConfig:
+  """The model of a section `model`, with the vocabulary of its world."""
+  return options.section(
+    values,
+    'model',
+    transformer.TransformerConfig,
+    given={'vocab_size': data.tokens(world).size},
+  )
+
+
 def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
-  """Reads the run; its own config says which world and which model.
+  """Measures every checkpoint of a finished run of the mechanism.
 
   Raises:
     ValueError: a field that does not fit.
+  """
+  config = options.section(cfg['measure'], 'measure', MeasureConfig)
+  probe_config = options.section(cfg['probe'], 'probe', probe.ProbeConfig)
+  start, steps = cfg['start'], cfg['run']['steps']
+  return experiment_lib.Experiment(
+    open=lambda: open_program(start, config, probe_config, steps),
+    columns=mechanism_claims.COLUMNS,
+    claims=mechanism_claims.claims,
+    figures='calibration.semantic.mechanism.plots',
+  )
+
+
+def open_program(
+  start: str,
+  config: MeasureConfig,
+  probe_config: probe.ProbeConfig,
+  done: int,
+) -> experiment_lib.Program:
+  """Reads the run `start`; its config says which world and which model.
+
+  Raises:
     FileNotFoundError: no such run.
   """
-  run = _run(cfg['start'])
-  config = MeasureConfig(**cfg['measure'])
-  probe_config = probe.ProbeConfig(**cfg['probe'])
+  run = _run(start)
   world, seed = data.World(**run['world']), run['run']['seed']
-  model = transformer.TransformerConfig(
-    vocab_size=data.tokens(world).size, **run['model']
-  )
+  model = model_of(world, run['model'])
 
   def untrained():
     """Parameters that the run began with: the loop's key for them."""
@@ -312,7 +338,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
     del state
     seen = view(model, world, data.facts(world, seed), seed, config)
     before = calibration(seen, mesh_lib.replicated(untrained()), key)
-    with checkpoint.Checkpoints(cfg['start'], keep=None) as checkpoints:
+    with checkpoint.Checkpoints(start, keep=None) as checkpoints:
       last = checkpoints.latest()
       step_every = config.every * (run['run']['save_every'] or last)
       steps = sorted({*range(step_every, last, step_every), last})
@@ -338,13 +364,4 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
     out |= {f'untrained/{k}': before[k] for k in _PATH if k in before}
     return out | {k: v for k, v in rows[-1].items() if not np.ndim(v)}
 
-  def init(key):
-    del key
-    # As many steps as asked for are done: a finished run is not run again.
-    return experiment_lib.TrainState(
-      step=jnp.int32(cfg['run']['steps']), params={}, opt_state={}
-    )
-
-  return experiment_lib.Experiment(
-    init=init, step=None, train_data=None, final={'test': test}
-  )
+  return experiment_lib.only_evaluates(test, steps=done)

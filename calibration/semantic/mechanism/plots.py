@@ -183,8 +183,14 @@ def figures(workdir: pathlib.Path) -> Iterator[tuple[str, Any]]:
     yield made.__name__, made(runs)
 
 
-def show(workdir: pathlib.Path) -> str:
+def draw(workdir: pathlib.Path) -> list[pathlib.Path]:
+  """Writes all figures of a run or sweep into its folder `figures`."""
+  return plots_lib.write(figures(workdir), workdir)
+
+
+def show(workdir: pathlib.Path, *, colour: bool = False) -> str:
   """A table for the terminal: what each run ends with, means over seeds."""
+  del colour
   rows = [('', *(heading for _, heading, _ in claims.COLUMNS))]
   for name, folders in plots_lib.runs(workdir).items():
     found = _summaries(folders)

@@ -12,7 +12,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from calibration import plots
 from calibration.estimators import probe
 from calibration.length_bias import experiment, study_plots, tables, world
 from calibration.recording import cell, log, record
@@ -364,14 +363,14 @@ class StudyTest(parameterized.TestCase):
     (run / 'config.json').write_text(
       json.dumps({'experiment': 'calibration.length_bias.experiment'})
     )
-    paths = plots.draw(run)
+    paths = study_plots.draw(run)
     names = [path.stem.rpartition('arithmetic-')[2] for path in paths]
     self.assertEqual(
       names, ['heat', 'ranking', 'scatter', 'agreement', 'world-dial']
     )
     for path in paths:
       self.assertGreater(path.stat().st_size, 5000)
-    shown = plots.show(run, colour=False)
+    shown = study_plots.show(run, colour=False)
     self.assertRegex(shown, rf'tokens .*{summary[f"mean/{key}"]:.3f}')
 
   @parameterized.parameters(
@@ -380,7 +379,7 @@ class StudyTest(parameterized.TestCase):
     ('study', dict(samples=0), 'study.samples must be positive'),
     ('study', dict(same=1.5), r'study.same must be in \[0, 1\]'),
     ('study', dict(same=0.5), 'study.same=0.5 needs .* set study.encoder'),
-    ('study', dict(judges=''), 'study.judges is no field'),
+    ('study', dict(judges=''), 'study.judges is not a key'),
     ('world', dict(dial=2.0), r'world.dial must lie in \[0, 1\]'),
   )
   def test_what_does_not_fit_is_said_first(self, section, change, what):

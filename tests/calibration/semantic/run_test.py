@@ -9,7 +9,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from absl.testing import absltest
 
-from calibration import plots
 from calibration.recording import log, record
 from calibration.semantic import experiment
 from calibration.semantic import plots as semantic_plots
@@ -88,11 +87,11 @@ class StudyTest(absltest.TestCase):
     np.testing.assert_allclose(
       heights, [d.floor[2] for d in drawn.values()], rtol=1e-6
     )
-    paths = plots.draw(run)
+    paths = semantic_plots.draw(run)
     self.assertLen(paths, 2)
     for path in paths:
       self.assertGreater(path.stat().st_size, 5000)
-    rows = plots.show(run, colour=False).splitlines()
+    rows = semantic_plots.show(run, colour=False).splitlines()
     self.assertLen(rows, 3)
     self.assertRegex(rows[2], r'arithmetic/cot +40 +20 +0\.500 +0\.800 +0\.300')
 
@@ -115,7 +114,7 @@ class StudyTest(absltest.TestCase):
 
   def test_a_folder_without_a_run(self):
     with self.assertRaisesRegex(FileNotFoundError, 'neither config.json nor'):
-      plots.draw(self.folder)
+      semantic_plots.draw(self.folder)
 
 
 if __name__ == '__main__':
