@@ -24,10 +24,11 @@ help:
 	  'WORKDIR=$(WORKDIR)'
 
 demo: $(VENV)/annotate.stamp
-	$(python) -m launch.demo --workdir=$(WORKDIR)
+	$(python) -m launch.sweep --config=configs/lacy/wiki.py:demo \
+	  --workdir=$(WORKDIR)
 
 demo-cascade: $(VENV)/annotate.stamp
-	$(python) -m launch.cascade --config=configs/lacy/cascade.py:demo \
+	$(python) -m launch.evaluate --config=configs/lacy/cascade.py:demo \
 	  --config.cascade.runs=$(WORKDIR) --workdir=runs/cascade
 
 test: $(VENV)/test.stamp

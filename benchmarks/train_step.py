@@ -165,7 +165,7 @@ def main() -> None:
 
   cfg = config()
   tokens = cfg['data']['batch_size'] * cfg['data']['context']
-  flops = experiment.flops_per_step(cfg)
+  flops = experiment.build(cfg).flops()
   floor = flops * seconds['matmul']
   out = {
     'ratio_vs_torch': seconds['torch'] / seconds['lacy'],

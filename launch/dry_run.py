@@ -138,6 +138,4 @@ def _compiled(program, state, shardings, batch, mesh):
   step = jax.jit(
     program.step, donate_argnums=0, out_shardings=(shardings, None)
   )
-    program.step, donate_argnums=0, out_shardings=(shardings, None)
-  )
   return step.lower(state, batch, key).compile()

@@ -1,7 +1,7 @@
 r"""The cascade at work: small models write articles with SmolLM2-135M-Instruct.
 
 After `make demo`:
-python -m launch.cascade --config=configs/lacy/cascade.py \
+python -m launch.evaluate --config=configs/lacy/cascade.py \
   --workdir=runs/cascade --out=docs/results/lacy_cascade.json
 
 Biographies of the test split, continued from their openings; which of the

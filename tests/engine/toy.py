@@ -67,7 +67,7 @@ def make(*, steps=12, width=WIDTH, poison=None, slow=0.0, seen=None):
       'weights': state.params['w'],
     }
 
-  return experiment.Experiment(
+  return experiment.Program(
     init=init,
     step=step,
     train_data=train_data,

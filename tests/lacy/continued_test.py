@@ -78,7 +78,7 @@ def tiny(folder, **changes):
 
 def run(cfg, workdir):
   with mock.patch.object(question, 'commonsense_qa', return_value=QUESTIONS):
-    return setup.train(cfg, workdir, progress=False)
+    return setup.train(setup.ask(cfg), workdir, progress=False)
 
 
 class ContinuedTest(parameterized.TestCase):
@@ -159,7 +159,7 @@ class ContinuedTest(parameterized.TestCase):
   def test_init_and_tokenizer_must_be_one(self):
     cfg = tiny(self.folder, init='smollm2_135m_instruct')
     with self.assertRaisesRegex(ValueError, 'the same checkpoint'):
-      continued.build(cfg)
+      continued.build(cfg).open()
 
   def test_the_model_must_be_the_checkpoints(self):
     cfg = tiny(self.folder, model__layers=3)
@@ -170,7 +170,7 @@ class ContinuedTest(parameterized.TestCase):
   def test_the_config_builds_without_data_at_its_size(self, rank):
     cfg = smollm2_continue.get_config().to_dict()
     cfg['lora']['rank'] = rank
-    exp, shapes = continued.abstract(cfg)
+    exp, shapes = continued.build(cfg).abstract()
     key = jax.random.key(0)
     state = mesh_lib.unbox(jax.eval_shape(exp.init, key))
     new, _ = jax.eval_shape(exp.step, state, shapes, key)

@@ -128,7 +128,7 @@ class ConfigTest(parameterized.TestCase):
   )
   def test_builds_without_data_at_its_size(self, config, arg, parameters):
     cfg = config.get_config(arg).to_dict()
-    exp, shapes = experiment.abstract(cfg)
+    exp, shapes = experiment.build(cfg).abstract()
     key = jax.random.key(0)
     state = mesh_lib.unbox(jax.eval_shape(exp.init, key))
     size = sum(x.size for x in jax.tree.leaves(state.params))
@@ -144,14 +144,14 @@ class ConfigTest(parameterized.TestCase):
   @parameterized.parameters('', '1b')
   def test_the_pod_config_fits_a_slice(self, arg):
     cfg = olmo_wiki_pod.get_config(arg).to_dict()
-    exp, _ = experiment.abstract(cfg)
+    exp, _ = experiment.build(cfg).abstract()
     mesh = jax.sharding.AbstractMesh((4, 4, 1), mesh_lib.AXES)
     boxed = jax.eval_shape(exp.init, jax.random.key(0))
     mesh_lib.state_shardings(mesh, boxed)  # raises where it does not divide
 
   def test_flops_are_those_of_the_spec(self):
     cfg = olmo_wiki_pod.get_config('').to_dict()
-    flops = experiment.flops_per_step(cfg) * cfg['run']['steps']
+    flops = experiment.build(cfg).flops() * cfg['run']['steps']
     tokens = cfg['run']['steps'] * 128 * 1024
     # 6 N D, and attention on top: a tenth at most at this width.
     self.assertBetween(flops / (6 * 336e6 * tokens), 1.0, 1.15)
@@ -160,9 +160,9 @@ class ConfigTest(parameterized.TestCase):
     cfg = bios.get_config('smoke').to_dict()
     cfg['lacy']['rule'] = 'rho'
     with self.assertRaisesRegex(ValueError, 'config.lacy.reference'):
-      experiment.build(cfg)
+      experiment.build(cfg).open()
     cfg['lacy']['reference'] = 'no/such/run'
-    exp = experiment.build(cfg)
+    exp = experiment.build(cfg).open()
     with self.assertRaisesRegex(FileNotFoundError, 'finished run'):
       exp.train_data()
 
@@ -170,7 +170,7 @@ class ConfigTest(parameterized.TestCase):
     cfg = bios.get_config('smoke').to_dict()
     cfg['model']['vocab_size'] = 100
     with self.assertRaisesRegex(ValueError, 'config.model.vocab_size'):
-      experiment.build(cfg)
+      experiment.build(cfg).open()
 
   def test_every_config_names_an_experiment(self):
     folder = pathlib.Path(wiki.__file__).parent

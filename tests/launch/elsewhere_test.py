@@ -7,8 +7,10 @@ import tempfile
 from absl.testing import absltest, parameterized
 from ml_collections import ConfigDict
 
+from configs import common
+from engine.report import claims
 from engine.runs import results
-from launch import elsewhere, variants
+from launch import elsewhere
 
 
 def config(*seeds, rule='x') -> ConfigDict:
@@ -16,10 +18,7 @@ def config(*seeds, rule='x') -> ConfigDict:
     {
       'a': {'rule': rule},
       'run': {'seed': 0},
-      'sweep': {
-        'variants': (('one', ''), ('two:b', 'a.rule=y')),
-        'seeds': seeds,
-      },
+      'sweep': common.sweep({'one': {}, 'two:b': {'a.rule': 'y'}}, seeds),
     }
   )
   return made.lock()
@@ -46,7 +45,7 @@ class ElsewhereTest(parameterized.TestCase):
     path = self.folder / f'{seeds}.json'
     results.write(
       path,
-      variants.flatten(summaries(*seeds)) | {'margin/x': [1.0, 1.0, 1.0]},
+      claims.flatten(summaries(*seeds)) | {'margin/x': [1.0, 1.0, 1.0]},
       command='c',
       seconds=1,
       seeds=seeds,

@@ -8,6 +8,7 @@ from unittest import mock
 from absl.testing import absltest
 from ml_collections import ConfigDict
 
+from configs import common
 from launch import setup, variants
 
 
@@ -18,13 +19,17 @@ def config():
       'a': {'rule': 'x', 'reference': ''},
       'run': {'seed': 0},
       'sweep': {
-        'variants': (
-          ('plain', 'a.rule=y'),
-          ('rho:low', 'a.rule=rho a.reference={plain}'),
-        ),
-        'seeds': (3, 5),
+        'variants': {},
+        'seeds': (),
       },
     }
+  )
+  made.sweep = common.sweep(
+    {
+      'plain': {'a.rule': 'y'},
+      'rho:low': {'a.rule': 'rho', 'a.reference': '{plain}'},
+    },
+    seeds=(3, 5),
   )
   return made.lock()
 
@@ -41,7 +46,10 @@ class SweepTest(absltest.TestCase):
     return {'error': cfg['run']['seed'] / 10}
 
   def test_every_variant_at_every_seed(self):
-    with mock.patch.object(setup, 'train', self.train):
+    with (
+      mock.patch.object(setup, 'ask', lambda cfg: cfg),
+      mock.patch.object(setup, 'train', self.train),
+    ):
       got = variants.sweep(config(), self.folder)
     plain = [str(self.folder / f'plain-{seed}') for seed in (3, 5)]
     self.assertEqual(
@@ -75,6 +83,7 @@ class SweepTest(absltest.TestCase):
       return {'interrupted': 7}
 
     with (
+      mock.patch.object(setup, 'ask', lambda cfg: cfg),
       mock.patch.object(setup, 'train', train),
       self.assertRaises(SystemExit) as caught,
     ):

@@ -58,7 +58,7 @@ class TrainTest(absltest.TestCase):
       with self.assertRaisesRegex(
         ValueError, r'another config \(optim\.peak_lr was 0\.003, is 0\.5\)'
       ):
-        setup.train(cfg, folder, progress=False)
+        setup.train(setup.ask(cfg), folder, progress=False)
 
 
 if __name__ == '__main__':

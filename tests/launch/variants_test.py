@@ -1,60 +1,76 @@
-"""Variants of a config, tables and README blocks."""
-
-import json
-import pathlib
-import tempfile
+"""Variants of a config: typed changes, folders of other runs."""
 
 from absl.testing import absltest, parameterized
 from ml_collections import ConfigDict
 
-from engine.report import tables
+from configs import common
 from launch import variants
-from tests import files
 
-SUMMARIES = {
-  'one': [{'error': 0.5, 'rule': 'x'}, {'error': 0.25, 'rule': 'x'}],
-  'two:b': [{'error': 1.0, 'rule': 'y'}, {'error': 1.0, 'rule': 'y'}],
-}
+
+def config():
+  made = ConfigDict(
+    {
+      'a': {'rule': 'x', 'n': 3, 'f': 0.5, 'on': True, 'many': (1, 2)},
+      'b': {'k': 1},
+      'run': {'s': 0},
+    }
+  )
+  return made.lock()
 
 
 class VariantTest(parameterized.TestCase):
-  def config(self):
-    config = ConfigDict({'a': {'rule': 'x', 'n': 3, 'f': 0.5}, 'run': {'s': 0}})
-    return config.lock()
-
-  def test_changes_keys_in_their_type_and_fills_in_folders(self):
-    config = self.config()
-    got = variants.variant(
-      config, 'a.rule=in/{one} a.n=7 a.f=2', {'one': 'runs/one-0'}
+  def test_values_keep_their_type(self):
+    changes = {
+      'a.rule': 'two words = one value',
+      'a.n': 7,
+      'a.f': 2,
+      'a.on': False,
+      'a.many': (3,),
+    }
+    base = config()
+    got = variants.variant(base, changes, {})
+    self.assertEqual(
+      got.to_dict()['a'],
+      {
+        'rule': 'two words = one value',
+        'n': 7,
+        'f': 2.0,
+        'on': False,
+        'many': (3,),
+      },
     )
-    want = {'a': {'rule': 'in/runs/one-0', 'n': 7, 'f': 2.0}, 'run': {'s': 0}}
-    self.assertEqual(got.to_dict(), want)
-    self.assertEqual(config.a.n, 3)
+    self.assertIs(got.a.on, False)
+    self.assertEqual(base.a.n, 3)
 
-  def test_an_unknown_key_is_refused(self):
-    with self.assertRaisesRegex(ValueError, 'a.rul, which is no key'):
-      variants.variant(self.config(), 'a.rul=z', {})
+  def test_folders_of_other_variants(self):
+    folders = {'rho:low': 'runs/rho-low-0'}
+    got = variants.variant(config(), {'a.rule': '{rho:low}'}, folders)
+    self.assertEqual(got.a.rule, 'runs/rho-low-0')
+    # Braces in the middle of a text are a text.
+    got = variants.variant(config(), {'a.rule': 'in {rho:low}'}, folders)
+    self.assertEqual(got.a.rule, 'in {rho:low}')
+    with self.assertRaisesRegex(ValueError, 'a.rule to the workdir of one'):
+      variants.variant(config(), {'a.rule': '{one}'}, folders)
+
+  def test_a_section_is_replaced_or_removed_whole(self):
+    got = variants.variant(
+      config(), {'a': {'new': 1.5}, 'b': None, 'c': {'k': 2}}, {}
+    )
+    self.assertEqual(
+      got.to_dict(), {'a': {'new': 1.5}, 'c': {'k': 2}, 'run': {'s': 0}}
+    )
 
   @parameterized.parameters(
-    ([0.5, 0.25], [0.375, 0.25, 0.5]),
-    ([2, 2], 2),
-    (['x', 'x'], 'x'),
-    (['x', 'y'], 'x, y'),
+    ({'a.rul': 'z'}, 'a.rul, which is no key'),
+    ({'c.rule': 'z'}, 'c.rule, which is no key'),
+    ({'a.rule.deep': 'z'}, 'a.rule.deep, which is no key'),
+    ({'c': 1}, 'c, which is no key'),
+    ({'a.n': 'three'}, "a.n=3 to 'three', which is of another type"),
+    ({'a.on': 'False'}, "a.on=True to 'False', which is of another type"),
   )
-  def test_spread(self, values, want):
-    self.assertEqual(variants.spread(values), want)
-
-  def test_flat_results(self):
-    got = variants.flatten(SUMMARIES)
-    self.assertEqual(got['one/error'], [0.375, 0.25, 0.5])
-    self.assertEqual(got['two:b/rule'], 'y')
-
-  def test_table_lines_up(self):
-    got = variants.table((('error', 'fact error', '.2f'),), SUMMARIES)
-    self.assertEqual(
-      got.splitlines(),
-      ['       fact error', 'one          0.38', 'two:b        1.00'],
-    )
+  def test_what_does_not_fit_is_refused(self, changes, message):
+    with self.assertRaisesRegex(ValueError, message):
+      variants.variant(config(), changes, {})
 
   @parameterized.parameters(
     ('configs/lacy/wiki.py', 'runs/lacy_wiki'),
@@ -63,30 +79,15 @@ class VariantTest(parameterized.TestCase):
   def test_default_workdir(self, config, want):
     self.assertEqual(str(variants.default_workdir(config)), want)
 
-
-class ReadmeTest(absltest.TestCase):
-  def test_blocks_are_made_from_results(self):
-    with tempfile.TemporaryDirectory() as folder:
-      root = pathlib.Path(folder)
-      results = variants.flatten(SUMMARIES) | {'margin/x': [0.1, 0.0, 0.2]}
-      (root / 'r.json').write_text(json.dumps({'results': results}))
-      text = 'a\n<!-- table r.json error,rule -->\nold\n<!-- end table -->\nb'
-      got = tables.fill(text, root)
+  def test_the_order_of_variants_is_kept(self):
+    made = common.sweep({'z': {'a.b': 1}, 'a': {}}, seeds=[3])
+    whole = ConfigDict({'sweep': made}).lock()
+    self.assertEqual(list(whole.sweep.variants.to_dict()), ['z', 'a'])
+    copied = whole.copy_and_resolve_references()
     self.assertEqual(
-      got.splitlines()[2:-2],
-      [
-        '| | error | rule |',
-        '|---|---|---|',
-        '| one | 0.375 (0.250 to 0.500) | x |',
-        '| two:b | 1.000 | y |',
-      ],
+      list(copied.sweep.variants.to_dict().items()),
+      [('z', {'a.b': 1}), ('a', {})],
     )
-    self.assertNotIn('old', got)
-
-  def test_the_readme_agrees_with_the_results(self):
-    root = files.ROOT
-    text = (root / 'README.md').read_text()
-    self.assertEqual(tables.fill(text, root), text)
 
 
 if __name__ == '__main__':

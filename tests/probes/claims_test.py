@@ -22,7 +22,8 @@ class SimulatedTest(absltest.TestCase):
     cfg.world.width = 64
     cfg.probes.supports = (50,)
     cfg.probes.sparse_lambdas = 8
-    test = simulated.build(cfg.to_dict()).final['test']
+    cls.experiment = simulated.build(cfg.to_dict())
+    test = cls.experiment.open().final['test']
     found = test(None, jax.random.key(0))
     cls.summary = {k: v for k, v in found.items() if np.ndim(v) == 0}
 
@@ -34,7 +35,7 @@ class SimulatedTest(absltest.TestCase):
     self.assertEqual(set(claims.CLAIMS) - there, OF_TEXT)
 
   def test_columns_are_there(self):
-    keys = {key for key, _, _ in simulated.COLUMNS}
+    keys = {key for key, _, _ in self.experiment.columns}
     self.assertContainsSubset(keys, self.summary)
 
   def test_margins_by_hand(self):

@@ -82,7 +82,9 @@ class ExperimentTest(absltest.TestCase):
     with mock.patch.object(
       experiment.recording, 'open_model', side_effect=AssertionError
     ):
-      found = experiment.build(cfg).final['test'](None, jax.random.key(0))
+      found = (
+        experiment.build(cfg).open().final['test'](None, jax.random.key(0))
+      )
     self.assertEqual(found['tasks'], 3)
     self.assertAlmostEqual(found['right/capital'], 0.5)
     own, shared = 'resid_post.last_prompt', 'resid_post.last_answer'
@@ -180,10 +182,10 @@ class ExperimentTest(absltest.TestCase):
     cfg = self.config()
     cfg['probes']['ridge'] = 1
     with self.assertRaisesRegex(ValueError, 'probes.ridge is no field'):
-      experiment.build(cfg)
+      experiment.build(cfg).open()
 
   def test_pod_sized_model_is_described(self):
-    exp, batch = experiment.abstract(eight_b_pod.get_config().to_dict())
+    exp, batch = experiment.build(eight_b_pod.get_config().to_dict()).abstract()
     self.assertIsNone(batch)
     state = jax.eval_shape(exp.init, jax.random.key(0))
     sizes = [np.prod(x.shape) for x in jax.tree.leaves(state.params)]

@@ -335,7 +335,9 @@ class StudyTest(parameterized.TestCase):
       records(),
     )
     with mock.patch.object(record, 'open_model', side_effect=AssertionError):
-      found = experiment.build(cfg).final['test'](None, jax.random.key(1))
+      found = (
+        experiment.build(cfg).open().final['test'](None, jax.random.key(1))
+      )
     # One set: the mean is its own.
     key = f'{experiment.LEXICAL}/tokens/auroc'
     self.assertAlmostEqual(found[f'mean/{key}'], found[f'arithmetic/{key}'])
@@ -386,7 +388,7 @@ class StudyTest(parameterized.TestCase):
     cfg = self.config()
     cfg[section] |= change
     with self.assertRaisesRegex(ValueError, what):
-      experiment.build(cfg)
+      experiment.build(cfg).open()
 
 
 if __name__ == '__main__':

@@ -102,7 +102,7 @@ class StudyTest(absltest.TestCase):
     other.parent.mkdir()
     other.write_bytes(b'another one')
     cfg.record.model = str(other)
-    test = experiment.build(cfg.to_dict()).final['test']
+    test = experiment.build(cfg.to_dict()).open().final['test']
     with self.assertRaisesRegex(ValueError, 'holds another recording .weights'):
       test(None, jax.random.key(0))
 
@@ -110,7 +110,7 @@ class StudyTest(absltest.TestCase):
     cfg = self.config()
     cfg.probe.penalti = 1
     with self.assertRaisesRegex(ValueError, 'probe.penalti is no field'):
-      experiment.build(cfg.to_dict())
+      experiment.build(cfg.to_dict()).open()
 
   def test_a_folder_without_a_run(self):
     with self.assertRaisesRegex(FileNotFoundError, 'neither config.json nor'):

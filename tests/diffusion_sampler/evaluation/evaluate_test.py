@@ -200,7 +200,9 @@ class RunsTest(absltest.TestCase):
   def test_a_denoiser_that_is_not_there_names_the_key(self):
     cfg = changed(heuristics_chain, denoiser='/nowhere')
     with self.assertRaisesRegex(FileNotFoundError, 'config.denoiser'):
-      launch_setup.train(cfg, tempfile.mkdtemp(), progress=False)
+      launch_setup.train(
+        launch_setup.ask(cfg), tempfile.mkdtemp(), progress=False
+      )
 
   def test_a_model_of_another_vocabulary_is_refused(self):
     cfg = changed(denoiser_chain, model={'vocab_size': 45})

@@ -243,7 +243,7 @@ class EndToEndTest(parameterized.TestCase):
 
   def test_learns_to_denoise_what_it_could_not(self):
     cfg = tiny(self.folder)
-    summary = setup.train(cfg, self.folder / 'run', progress=False)
+    summary = setup.train(setup.ask(cfg), self.folder / 'run', progress=False)
     self.assertLess(summary['nll_bound'], summary['before_nll_bound'] - 0.5)
     self.assertIn('threshold(threshold=0.9)@8/nll', summary)
     self.assertGreater(summary['text_nll'], 0)
@@ -289,7 +289,7 @@ class EndToEndTest(parameterized.TestCase):
   )
   def test_what_does_not_fit_is_named(self, changes, message):
     with self.assertRaisesRegex(ValueError, message):
-      text_denoiser.build(tiny(self.folder, **changes))
+      text_denoiser.build(tiny(self.folder, **changes)).open()
 
 
 if __name__ == '__main__':

@@ -107,7 +107,7 @@ class RoundTest(parameterized.TestCase):
 
   def test_only_the_policy_has_moments_and_is_float32(self):
     cfg = tiny(param_dtype='bfloat16')
-    exp, _ = text_policy.abstract(cfg)
+    exp, _ = text_policy.build(cfg).abstract()
     state = mesh_lib.unbox(jax.eval_shape(exp.init, jax.random.key(0)))
     sizes = {
       name: sum(x.size for x in jax.tree.leaves(part))
@@ -127,7 +127,7 @@ class RoundTest(parameterized.TestCase):
     # 4 prompts of 3 rollouts, 4 passes, 37 positions, width 16, 2 layers.
     layer = 4 * 16 * 16 + 3 * 16 * 24
     sequence = 37 * 2 * (2 * layer + 2 * 37 * 16 * 2) + 4 * 2 * 16 * 261
-    self.assertEqual(text_policy.flops_per_step(cfg), 4 * 3 * 4 * sequence)
+    self.assertEqual(text_policy.build(cfg).flops(), 4 * 3 * 4 * sequence)
 
 
 def llada(folder: pathlib.Path, kind: str = 'LLaDA') -> dict[str, np.ndarray]:
@@ -196,7 +196,9 @@ class CheckpointTest(parameterized.TestCase):
 
   def test_a_run_on_a_checkpoint_leaves_it_as_it_was(self):
     tensors = llada(self.folder / 'base')
-    summary = setup.train(self.config(), self.folder / 'run', progress=False)
+    summary = setup.train(
+      setup.ask(self.config()), self.folder / 'run', progress=False
+    )
     params, _ = checkpoint.restore_params(self.folder / 'run')
     frozen = params['denoiser']
     name = 'model.transformer.{}.weight'.format
@@ -297,7 +299,7 @@ class CheckpointTest(parameterized.TestCase):
   )
   def test_build_refuses(self, changes, message):
     with self.assertRaisesRegex(ValueError, message):
-      text_policy.build(tiny(**changes))
+      text_policy.build(tiny(**changes)).open()
 
   def test_a_batch_of_the_test_must_divide(self):
     s = text_policy.settings(tiny(sampling__batch=3))
@@ -355,7 +357,7 @@ class PodTest(absltest.TestCase):
       mock.patch.dict(os.environ, {'TFDS_DATA_DIR': folder}),
       self.assertRaisesRegex(FileNotFoundError, 'config.data.questions=jsonl'),
     ):
-      text_policy.build(cfg)
+      text_policy.build(cfg).open()
 
 
 if __name__ == '__main__':

@@ -137,7 +137,9 @@ class EvaluateTest(absltest.TestCase):
     config.cascade.budgets = (0.6,)
     config.cascade.topic = ''  # a corpus of files has none
     cls.workdir = cls.root / 'cascade'
-    cls.summary = setup.train(config.to_dict(), cls.workdir, progress=False)
+    cls.summary = setup.train(
+      setup.ask(config.to_dict()), cls.workdir, progress=False
+    )
 
   def test_every_way_of_writing_has_its_figures(self):
     rows = free_running.rows(self.summary)

@@ -129,7 +129,7 @@ class ExperimentTest(parameterized.TestCase):
     cls.folder = cls.enterClassContext(tempfile.TemporaryDirectory())
     cls.cfg = support.tiny_config()
     cls.summary = loop.run(
-      experiment.build(cls.cfg),
+      experiment.build(cls.cfg).open(),
       loop.RunConfig(**cls.cfg['run']),
       cls.folder,
       full_config=cls.cfg,
@@ -138,7 +138,7 @@ class ExperimentTest(parameterized.TestCase):
 
   def test_every_checkpoint_is_measured(self):
     cfg = self.cfg | {'start': self.folder}
-    test = measure.build(cfg).final['test']
+    test = measure.build(cfg).open().final['test']
     with mesh_lib.use(mesh_lib.make(mesh_lib.MeshConfig())):
       found = test(None, jax.random.key(7))
     np.testing.assert_array_equal(found['step'], [2, 4])
@@ -161,7 +161,7 @@ class ExperimentTest(parameterized.TestCase):
   def test_tuning_begins_where_training_ended(self, kind):
     cfg = support.tiny_config() | {'start': self.folder}
     cfg['learn'] |= {'kind': kind}
-    made = experiment.build(cfg)
+    made = experiment.build(cfg).open()
     shapes = jax.eval_shape(made.init, jax.random.key(0))
     where = jax.tree.map(
       lambda _: jax.local_devices()[0], mesh_lib.unbox(shapes.params)
@@ -184,7 +184,7 @@ class ExperimentTest(parameterized.TestCase):
   def test_measuring_needs_a_run(self):
     cfg = support.tiny_config() | {'start': '/nowhere'}
     with self.assertRaisesRegex(FileNotFoundError, 'set --config.start'):
-      measure.build(cfg)
+      measure.build(cfg).open()
 
 
 if __name__ == '__main__':
