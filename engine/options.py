@@ -50,6 +50,9 @@ class Config(Mapping):
     self._read.add(key)
     return self._values[key]
 
+  def __contains__(self, key: object) -> bool:
+    return key in self._values  # asking is not reading
+
   def __iter__(self) -> Iterator[str]:
     return iter(self._values)
 

@@ -8,9 +8,11 @@ python -m launch.sweep --config=C --config.sweep.seeds='(2,)' \
 """
 
 import hashlib
+import importlib
 import json
 import os
 import pathlib
+import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +22,7 @@ from ml_collections import ConfigDict
 Summaries = Mapping[str, Mapping[str, Any]]
 # What a sweep adds to the figures of its runs.
 CLAIMS = 'margin/'
+_OLD = 'old_digests.toml'
 
 
 def digest(config: ConfigDict) -> str:
@@ -28,6 +31,21 @@ def digest(config: ConfigDict) -> str:
   plain['sweep'] = {k: v for k, v in plain['sweep'].items() if k != 'seeds'}
   text = json.dumps(plain, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def same(made: str | None, config: ConfigDict) -> bool:
+  """Whether a results file with the digest `made` is of this config.
+
+  A file of an earlier release has the digest of another form of its config.
+  """
+  if made == digest(config):
+    return True
+  old = tomllib.loads((pathlib.Path(__file__).parent / _OLD).read_text())
+  if made not in old:
+    return False
+  name, _, argument = old[made].partition(':')
+  module = importlib.import_module(f'configs.{name.replace("/", ".")}')
+  return digest(module.get_config(argument)) == digest(config)
 
 
 def read(
@@ -51,7 +69,7 @@ def read(
     seeds = made['seeds']
     if len(seeds) != 1:
       raise ValueError(f'--join: {path} must be of one seed, has {seeds}')
-    if made.get('config') != wanted:
+    if not same(made.get('config'), config):
       raise ValueError(
         f'--join: {path} must be of this config ({wanted}), got '
         f'{made.get("config", "none")}; give the same --config, or run the '

@@ -8,9 +8,11 @@ from absl.testing import absltest, parameterized
 from ml_collections import ConfigDict
 
 from configs import common
+from configs.probes import worlds
 from engine.report import claims
 from engine.runs import results
 from launch import elsewhere
+from tests import files
 
 
 def config(*seeds, rule='x') -> ConfigDict:
@@ -82,6 +84,20 @@ class ElsewhereTest(parameterized.TestCase):
         elsewhere.read(paths, config(3))
     with self.assertRaises(FileNotFoundError):
       elsewhere.read([self.folder / 'none.json'], config(3))
+
+  def test_a_file_of_an_earlier_release_is_known_by_its_config(self):
+    old = json.loads((files.FIXTURES / 'worlds.json').read_text())
+    here = worlds.get_config('smoke').lock()
+    with here.unlocked():
+      here.sweep.seeds = (7,)
+    path = files.FIXTURES / 'worlds.json'
+    others = elsewhere.read([path], here)
+    ridge = others[0]['own']['truth/ridge/own']
+    self.assertEqual(ridge, old['results']['own/truth/ridge/own'])
+    with here.unlocked():
+      here.world.width = 33
+    with self.assertRaisesRegex(ValueError, 'must be of this config'):
+      elsewhere.read([path], here)
 
 
 if __name__ == '__main__':
