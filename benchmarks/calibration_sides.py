@@ -242,8 +242,8 @@ def parity() -> dict[str, float]:
   from sklearn import metrics as sklearn
 
   from calibration.correctness import lexical
-  from calibration.metrics import binned, ranking, smooth
-  from engine.stats import auroc
+  from calibration.metrics import binned, smooth
+  from engine.stats import auroc, ranks
 
   warnings.simplefilter('ignore')
   worst: dict[str, float] = {}
@@ -275,9 +275,9 @@ def parity() -> dict[str, float]:
     )
     one = (conf * 4).astype(int)
     other = np.where(rng.random(size) < 0.6, one, rng.integers(0, 5, size))
-    kappa = ranking.kappa(jnp.asarray(one), jnp.asarray(other))
+    kappa = ranks.kappa(one, other)
     see('sklearn_kappa', kappa, sklearn.cohen_kappa_score(one, other))
-    rho = ranking.spearman(given[0], jnp.asarray(other))
+    rho = ranks.spearman(conf, other)
     see('scipy_spearman', rho, scipy.stats.spearmanr(conf, other).statistic)
 
   words = np.array(['the', 'of', 'Paris', 'is', 'in', 'France', 'a', 'Seine'])

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.stats import auroc
+
 
 class Tokens(NamedTuple):
   """One entry a counted position, all [N].
@@ -27,21 +29,6 @@ class Tokens(NamedTuple):
   argmax_call: np.ndarray
 
 
-def auroc(score: np.ndarray, label: np.ndarray) -> float:
-  """P(a positive outscores a negative), ties half; nan with one class only."""
-  label = label.astype(bool)
-  positives, negatives = int(label.sum()), int((~label).sum())
-  if not positives or not negatives:
-    return float('nan')
-  _, index, counts = np.unique(score, return_inverse=True, return_counts=True)
-  last = np.cumsum(counts)
-  mean_rank = last - (counts - 1) / 2  # ranks count from 1
-  total = mean_rank[index][label].sum()
-  return float(
-    (total - positives * (positives + 1) / 2) / (positives * negatives)
-  )
-
-
 def top_share(score: np.ndarray, beta: float) -> np.ndarray:
   """The round(beta N) highest scores, ties to the earlier: the calls."""
   called = np.zeros(len(score), bool)
@@ -53,6 +40,10 @@ def top_share(score: np.ndarray, beta: float) -> np.ndarray:
 def _mean(values, where=None) -> float:
   values = values if where is None else values[where]
   return float(np.mean(values)) if len(values) else float('nan')
+
+
+def _auroc(score, label) -> float:
+  return float(auroc.auroc(score, label))
 
 
 def fact_error(
@@ -89,9 +80,9 @@ def teacher_forced(
     'call_recall': _mean(called, fact),
     'call_precision_wrong': _mean(tokens.bad, called),
     'call_recall_wrong': _mean(called, tokens.bad.astype(bool)),
-    'auroc_loss_wrong': auroc(tokens.loss, tokens.wrong),
-    'auroc_loss_unacceptable': auroc(tokens.loss, tokens.bad),
-    'auroc_call_fact': auroc(tokens.score, fact),
+    'auroc_loss_wrong': _auroc(tokens.loss, tokens.wrong),
+    'auroc_loss_unacceptable': _auroc(tokens.loss, tokens.bad),
+    'auroc_call_fact': _auroc(tokens.score, fact),
     'log_mean_p_call_fact': _log_mean(tokens.log_call, fact),
     'log_mean_p_call_nonfact': _log_mean(tokens.log_call, ~fact),
     'argmax_call_rate': _mean(tokens.argmax_call),

@@ -10,17 +10,22 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from calibration.correctness import ratings, thresholds
-from calibration.metrics import ranking
+from engine.stats import ranks
 
 Columns = Mapping[str, np.ndarray]
 Results = dict[str, Any]
 
 # Where kappa is looked at, as in the paper.
 STEPS = tuple(round(0.05 * i, 2) for i in range(21))
+
+
+def _known(a, b):
+  """Both columns in one shape, and where both have a value."""
+  a, b = np.broadcast_arrays(np.asarray(a, float), np.asarray(b, float))
+  return a, b, ~(np.isnan(a) | np.isnan(b))
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -33,15 +38,7 @@ def spearman(a: np.ndarray, b: np.ndarray) -> np.ndarray:
   Returns:
     NaN where one does not vary.
   """
-  a, b = np.broadcast_arrays(np.asarray(a, float), np.asarray(b, float))
-  known = ~(np.isnan(a) | np.isnan(b))
-  return np.asarray(
-    ranking.spearman(
-      jnp.asarray(np.where(known, a, 0), jnp.float32),
-      jnp.asarray(np.where(known, b, 0), jnp.float32),
-      jnp.asarray(known),
-    )
-  )
+  return ranks.spearman(*_known(a, b))
 
 
 def spearman_matrix(columns: Columns) -> np.ndarray:
@@ -79,15 +76,7 @@ def kappa(a: np.ndarray, b: np.ndarray) -> np.ndarray:
   Returns:
     NaN where they have no answer in common, or both say one thing throughout.
   """
-  a, b = np.broadcast_arrays(np.asarray(a, float), np.asarray(b, float))
-  known = ~(np.isnan(a) | np.isnan(b))
-  return np.asarray(
-    ranking.kappa(
-      jnp.asarray(np.where(known, a, 0).astype(np.int32)),
-      jnp.asarray(np.where(known, b, 0).astype(np.int32)),
-      jnp.asarray(known),
-    )
-  )
+  return ranks.kappa(*_known(a, b))
 
 
 def kappas(labels: Columns, people: ratings.Ratings | None = None) -> Results:

@@ -12,7 +12,7 @@ length: where it refuses right answers for theirs, the result is nearer to 0.5
 than the truth. Not for scores of few values: any slope but 0 puts those of one
 value in the order of their lengths.
 
-Shapes: N answers, R bootstrap replicates.
+Shapes: N answers.
 """
 
 import functools
@@ -24,9 +24,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
 from engine.stats import auroc as auroc_lib
+from engine.stats import ranks, replicates
 
-# Replicates at a time: bounds memory at this many times N.
-_BLOCK = 128
 # Residuals nearer than so many of all ranks are equal: what a score owes to
 # length alone leaves rounding errors, and those have an order.
 _EQUAL = 1e-5
@@ -68,37 +67,25 @@ class Controlled(NamedTuple):
   share: Float[Array, '...']
 
 
-class _Order(NamedTuple):
+class _Sorted(NamedTuple):
   """Positions in an order by stratum, then score."""
 
-  order: Int[Array, ' N']
-  first: Int[Array, ' N']  # of the run of equals in one stratum,
-  end: Int[Array, ' N']  # one past its last,
-  start: Int[Array, ' N']  # of the stratum,
-  stop: Int[Array, ' N']
-
-
-def _runs(*keys):
-  """First and one past the last index of runs in which no key changes."""
-  at_N = jnp.arange(keys[0].shape[0])
-  new_N = functools.reduce(jnp.logical_or, [k[1:] != k[:-1] for k in keys])
-  yes = jnp.ones(1, bool)
-  first_N = jnp.where(jnp.concatenate([yes, new_N]), at_N, 0)
-  last_N = jnp.where(jnp.concatenate([new_N, yes]), at_N, at_N.size)
-  return jax.lax.cummax(first_N), jax.lax.cummin(last_N, reverse=True) + 1
+  at: ranks.Runs  # runs of equal scores in one stratum
+  start: Int[Array, ' N']  # the first place of the stratum
+  stop: Int[Array, ' N']  # one past its last
 
 
 def _sorted(scores_N, strata_N):
-  order_N = jnp.lexsort((scores_N, strata_N))
-  scores_N, strata_N = scores_N[order_N], strata_N[order_N]
-  return _Order(order_N, *_runs(strata_N, scores_N), *_runs(strata_N))
+  at = ranks.runs(strata_N, scores_N)
+  return _Sorted(at, *ranks.edges(strata_N[at.order]))
 
 
-def _pairs(at: _Order, positive_N, negative_N):
-  """(won, counted) weights of pairs within strata, in the order of `at`."""
-  below_N = jnp.concatenate([jnp.zeros(1), jnp.cumsum(negative_N)])
-  beaten_N = 0.5 * (below_N[at.first] + below_N[at.end]) - below_N[at.start]
-  met_N = below_N[at.stop] - below_N[at.start]
+def _pairs(places: _Sorted, positive_N, negative_N):
+  """(won, counted) weights of pairs within strata, in the sorted order."""
+  at, start_N, stop_N = places
+  below_N = ranks.cumulative(negative_N)
+  beaten_N = 0.5 * (below_N[at.first] + below_N[at.end]) - below_N[start_N]
+  met_N = below_N[stop_N] - below_N[start_N]
   return jnp.sum(positive_N * beaten_N), jnp.sum(positive_N * met_N)
 
 
@@ -137,11 +124,12 @@ def stratified_auroc(
 
   def one(scores_N, labels_N, weights_N):
     scores_N = jnp.where(weights_N > 0, scores_N, 0.0)
-    at = _sorted(scores_N, strata)
-    labels_N, weights_N = labels_N[at.order], weights_N[at.order]
+    places = _sorted(scores_N, strata)
+    order_N = places.at.order
+    labels_N, weights_N = labels_N[order_N], weights_N[order_N]
     positive_N = jnp.where(labels_N, weights_N, 0.0)
     negative_N = jnp.where(labels_N, 0.0, weights_N)
-    won, counted = _pairs(at, positive_N, negative_N)
+    won, counted = _pairs(places, positive_N, negative_N)
     area = jnp.where(jnp.isnan(scores_N).any(), jnp.nan, _ratio(won, counted))
     return area, _ratio(counted, positive_N.sum() * negative_N.sum())
 
@@ -178,46 +166,21 @@ def bootstrap_stratified(
   Returns:
     [estimate, low, high]; all NaN where no pair is within a stratum.
   """
-  if draws < 1 or not 0.0 < level < 1.0:
-    raise ValueError(
-      'draws must be positive and level in (0, 1), got '
-      f'draws={draws} and level={level}'
-    )
-  size = scores.shape[0]
-  mask_N = jnp.ones(size, bool) if mask is None else mask
-  at = _sorted(jnp.where(mask_N, scores.astype(jnp.float32), 0.0), strata)
-  label_N, here_N = labels.astype(bool)[at.order], mask_N[at.order]
-  here_first_N = jnp.argsort(~here_N)  # what counts comes first
-  count = here_N.sum()
+  mask_N = jnp.ones(scores.shape, bool) if mask is None else mask
+  scores_N = jnp.where(mask_N, scores.astype(jnp.float32), 0.0)
+  places = _sorted(scores_N, strata)
+  order_N = places.at.order
+  label_N = labels.astype(bool)[order_N]
 
-  def area(times_N):
-    positive_N = jnp.where(label_N & here_N, times_N, 0.0)
-    negative_N = jnp.where(~label_N & here_N, times_N, 0.0)
-    return _ratio(*_pairs(at, positive_N, negative_N))
+  def area(weight_N):
+    positive_N = jnp.where(label_N, weight_N, 0.0)
+    negative_N = jnp.where(label_N, 0.0, weight_N)
+    found = _ratio(*_pairs(places, positive_N, negative_N))
+    return jnp.where(jnp.isnan(scores_N).any(), jnp.nan, found)
 
-  def replicate(number):
-    drawn_N = jax.random.randint(
-      jax.random.fold_in(key, number), (size,), 0, count
-    )
-    counts_N = (jnp.arange(size) < count).astype(jnp.float32)
-    return area(jnp.zeros(size).at[here_first_N[drawn_N]].add(counts_N))
-
-  area_R = jax.lax.map(replicate, jnp.arange(draws), batch_size=_BLOCK)
-  tail = (1.0 - level) / 2
-  low, high = jnp.nanquantile(area_R, jnp.array([tail, 1.0 - tail]))
-  estimate = stratified_auroc(scores, labels, strata, mask_N).area
-  out = jnp.stack([estimate, low, high])
-  return jnp.where(jnp.isnan(estimate), jnp.nan, out)
-
-
-def _midranks(values_N, mask_N):
-  """Ranks from 0 among what counts, equals at the mean of theirs."""
-  values_N = jnp.where(mask_N, values_N.astype(jnp.float32), jnp.inf)
-  # Scores of inf tie with what is left out, and nothing is left out twice.
-  ordered_N = jnp.sort(values_N)
-  low_N = jnp.searchsorted(ordered_N, values_N, side='left')
-  high_N = jnp.searchsorted(ordered_N, values_N, side='right')
-  return 0.5 * (low_N + jnp.minimum(high_N, mask_N.sum()) - 1)
+  return replicates.interval(
+    area, key, 1.0 * mask_N[order_N], draws=draws, level=level
+  )
 
 
 @jax.jit
@@ -246,7 +209,8 @@ def rank_residuals(
     total = jnp.maximum(mask_N.sum(), 1)
 
     def centred(values_N):
-      rank_N = jnp.where(mask_N, _midranks(values_N, mask_N), 0.0)
+      values_N = jnp.where(mask_N, values_N.astype(jnp.float32), 0.0)
+      rank_N = jnp.where(mask_N, ranks.midranks(values_N, 1.0 * mask_N), 0.0)
       return jnp.where(mask_N, rank_N - rank_N.sum() / total, 0.0) / total
 
     r_N, q_N = centred(scores_N), centred(lengths_N)

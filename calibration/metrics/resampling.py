@@ -18,9 +18,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, Shaped
 
 from calibration.metrics import binned, smooth
-
-# Numbers of one block of replicates, of the largest array there is.
-_BLOCK_SIZE = 2**18
+from engine.stats import bootstrap as bootstrap_lib
+from engine.stats import replicates
 
 
 class Band(NamedTuple):
@@ -30,55 +29,8 @@ class Band(NamedTuple):
   high: Float[Array, ' T']
 
 
-def _check(draws, level):
-  if draws < 1 or not 0.0 < level < 1.0:
-    raise ValueError(
-      'draws must be positive and level in (0, 1), got '
-      f'draws={draws} and level={level}'
-    )
-
-
-def _map(function, draws, size):
-  """Over the numbers of the replicates, each with arrays of `size`."""
-  blocks = -(-draws // max(1, _BLOCK_SIZE // size))
-  block = -(-draws // blocks)
-  # Full blocks alone, so that there is one program: what is too many goes.
-  numbers = jnp.arange(blocks * block).reshape(blocks, block)
-  out = jax.lax.map(jax.vmap(function), numbers)
-  return out.reshape(-1, *out.shape[2:])[:draws]
-
-
-def _quantiles(value_R, level):
-  tail = (1.0 - level) / 2
-  return jnp.nanquantile(value_R, jnp.array([tail, 1.0 - tail]), axis=0)
-
-
-def numbers(bits_N, bound):
-  """floor(bits * bound / 2^32): whole numbers below `bound`, from 32 bits.
-
-  As even as `jax.random.randint`, whose divisions take longer than its bits.
-  """
-  bound = bound.astype(jnp.uint32)
-  high_N, low_N = bits_N >> 16, bits_N & 0xFFFF
-  high, low = bound >> 16, bound & 0xFFFF
-  cross_N = high_N * low + ((low_N * low) >> 16)
-  carry_N = (low_N * high + (cross_N & 0xFFFF)) >> 16
-  return high_N * high + (cross_N >> 16) + carry_N
-
-
-def _redraw(weight_N):
-  """Weights of a replicate, from its key: as many as there are, with copies."""
-  size = weight_N.size
-  here_N = weight_N > 0
-  place_N = jnp.argsort(~here_N)  # those that count come first
-  there = jnp.sum(here_N)
-  counted_N = jnp.arange(size) < there
-
-  def draw(key):
-    drawn_N = place_N[numbers(jax.random.bits(key, (size,)), there)]
-    return weight_N * jnp.zeros(size).at[drawn_N].add(counted_N)
-
-  return draw
+def _each(function, key, draws, conf):
+  return replicates.each(function, key, draws, max(conf.size, smooth.GRID))
 
 
 def _null(conf_N):
@@ -117,17 +69,15 @@ def bootstrap(
     Replicates in which it is NaN are left out. An error that cannot be
     negative is larger in replicates than in the estimate: read the floor too.
   """
-  _check(draws, level)
   _, _, weight_N = binned.prepare(conf, correct, weights)
-  draw = _redraw(weight_N)
-
-  def replicate(number):
-    return metric(conf, correct, draw(jax.random.fold_in(key, number)))
-
-  value_R = _map(replicate, draws, max(conf.size, smooth.GRID))
-  estimate = metric(conf, correct, weight_N)
-  out = jnp.concatenate([estimate[None], _quantiles(value_R, level)])
-  return jnp.where(jnp.isnan(estimate), jnp.nan, out)
+  return replicates.interval(
+    lambda weight_N: metric(conf, correct, weight_N),
+    key,
+    weight_N,
+    draws=draws,
+    level=level,
+    size=smooth.GRID,
+  )
 
 
 @functools.partial(jax.jit, static_argnames=('metric', 'draws', 'level'))
@@ -153,17 +103,15 @@ def null_floor(
   Returns:
     [mean, low, high].
   """
-  _check(draws, level)
+  bootstrap_lib.check(draws, level)
   conf_N, _, weight_N = binned.prepare(conf, conf, weights)
   draw = _null(conf_N)
 
-  def replicate(number):
-    right_N = draw(jax.random.fold_in(key, number))
-    return metric(conf_N, right_N, weight_N)
+  def replicate(key):
+    return metric(conf_N, draw(key), weight_N)
 
-  value_R = _map(replicate, draws, max(conf.size, smooth.GRID))
-  mean = jnp.mean(value_R, axis=0)
-  return jnp.concatenate([mean[None], _quantiles(value_R, level)])
+  value_R = _each(replicate, key, draws, conf)
+  return bootstrap_lib.percentile(value_R.mean(0), value_R, level)
 
 
 def curves(conf_N, width):
@@ -237,16 +185,15 @@ def band(
     draws: replicates, positive.
     level: of the band at each point, in (0, 1).
   """
-  _check(draws, level)
+  bootstrap_lib.check(draws, level)
   conf_N, right_N, weight_N = binned.prepare(conf, correct, weights)
-  draw = _redraw(weight_N)
+  draw = replicates.redraw(weight_N)
   curve = curves(conf_N, width)
 
-  def replicate(number):
-    drawn_N = draw(jax.random.fold_in(key, number))
-    return curve(drawn_N, right_N)
+  def replicate(key):
+    return curve(draw(key), right_N)
 
-  return tails(_map(replicate, draws, max(conf.size, smooth.GRID)), level)
+  return tails(_each(replicate, key, draws, conf), level)
 
 
 @functools.partial(jax.jit, static_argnames=('draws', 'level'))
@@ -269,13 +216,12 @@ def null_band(
     draws: of right answers, positive.
     level: of the band at each point, in (0, 1).
   """
-  _check(draws, level)
+  bootstrap_lib.check(draws, level)
   conf_N, _, weight_N = binned.prepare(conf, conf, weights)
   draw = _null(conf_N)
   curve = curves(conf_N, width)
 
-  def replicate(number):
-    right_N = draw(jax.random.fold_in(key, number))
-    return curve(weight_N, right_N)
+  def replicate(key):
+    return curve(weight_N, draw(key))
 
-  return tails(_map(replicate, draws, max(conf.size, smooth.GRID)), level)
+  return tails(_each(replicate, key, draws, conf), level)

@@ -3,7 +3,7 @@
 P(score of a positive > score of a negative) + P(equal) / 2, from ranks, so
 that only the order of the scores matters.
 
-Shapes: N samples, R bootstrap replicates.
+Shapes: N samples; leading axes are batches.
 """
 
 import functools
@@ -13,15 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
-# Replicates at a time: bounds memory at this many times N.
-_BLOCK = 128
+from engine.stats import ranks, replicates
 
 
 def check_labels(name: str, labels) -> None:
   """Raises unless `labels` are zeros and ones, some of both.
 
   Args:
-    name: of the task, for the message.
+    name: the task's name, for the message.
     labels: one-dimensional: booleans or numbers, 1 for a correct answer.
 
   Raises:
@@ -46,49 +45,42 @@ def check_labels(name: str, labels) -> None:
     )
 
 
-def _edges(ordered_N):
-  """First and one past the last index of each score's run of equals."""
-  at_N = jnp.arange(ordered_N.shape[-1])
-  new_N = ordered_N[1:] != ordered_N[:-1]
-  yes = jnp.ones(1, bool)
-  first_N = jnp.where(jnp.concatenate([yes, new_N]), at_N, 0)
-  last_N = jnp.where(jnp.concatenate([new_N, yes]), at_N, at_N.size)
-  return (
-    jax.lax.cummax(first_N),
-    jax.lax.cummin(last_N, reverse=True) + 1,
+def _area(scores, labels, weights):
+  """Of three arrays of one shape, of either library."""
+  xp = scores.__array_namespace__()
+  scores = xp.where(weights > 0, scores, 0)
+  at = ranks.runs(scores)
+  labels, weights = (
+    xp.take_along_axis(values, at.order, -1) for values in (labels, weights)
   )
-
-
-def _area(edges, positive_N, negative_N):
-  """Of weights in ascending order of score, with the `edges` of the scores."""
-  first_N, end_N = edges
-  total = negative_N.sum()
-  below_N = jnp.concatenate([jnp.zeros(1), jnp.cumsum(negative_N)])
-  # Half of the equals count: the mean of those below and those not above.
-  beaten_N = 0.5 * (below_N[first_N] + below_N[end_N]) / total
-  return jnp.sum(positive_N * beaten_N) / positive_N.sum()
-
-
-def _one(scores_N, labels_N, weights_N):
-  ordered_N, order_N = jax.lax.sort_key_val(
-    scores_N, jnp.arange(scores_N.shape[0])
+  found = ranks.area(
+    at, xp.where(labels, weights, 0), xp.where(labels, 0, weights)
   )
-  labels_N, weights_N = labels_N[order_N], weights_N[order_N]
-  area = _area(
-    _edges(ordered_N),
-    jnp.where(labels_N, weights_N, 0.0),
-    jnp.where(labels_N, 0.0, weights_N),
-  )
-  return jnp.where(jnp.isnan(scores_N).any(), jnp.nan, area)
+  return xp.where(xp.isnan(scores).any(-1), xp.nan, found)
 
 
 @jax.jit
+def _in_program(scores, labels, weights):
+  if weights is None:
+    weights = jnp.ones(scores.shape[-1])
+  return _area(
+    *jnp.broadcast_arrays(
+      scores.astype(jnp.float32),
+      labels.astype(bool),
+      weights.astype(jnp.float32),
+    )
+  )
+
+
 def auroc(
-  scores: Float[Array, '... N'],
-  labels: Shaped[Array, '... N'],
-  weights: Float[Array, '... N'] | Bool[Array, '... N'] | None = None,
-) -> Float[Array, '...']:
-  """Weighted AUROC over the last axis, equals at a half; float32.
+  scores: Shaped[Array | np.ndarray, '... N'],
+  labels: Shaped[Array | np.ndarray, '... N'],
+  weights: Shaped[Array | np.ndarray, '... N'] | None = None,
+) -> Float[Array | np.ndarray, '...'] | np.floating:
+  """Weighted AUROC over the last axis; equal scores count a half.
+
+  NumPy scores are compared as they are, pairs are counted in int64, or float64
+  where weights are fractions. JAX scores are compared and counted in float32.
 
   Args:
     scores: in any unit. Leading axes of all three broadcast.
@@ -96,21 +88,18 @@ def auroc(
     weights: not negative; 0 or False for padding, whose score is ignored.
 
   Returns:
-    In [0, 1]. NaN where a class has no weight or a counted score is NaN;
-    `check_labels` says so in words.
+    In [0, 1], [...]. NaN where a class has no weight or a counted score is
+    NaN; `check_labels` says so in words.
+
+  Raises:
+    ValueError: JAX scores of more than 2^24 samples.
   """
-  if weights is None:
-    weights = jnp.ones(scores.shape[-1])
-  weights = weights.astype(jnp.float32)
-  scores, labels, weights = jnp.broadcast_arrays(
-    scores.astype(jnp.float32), labels.astype(bool), weights
-  )
-  scores = jnp.where(weights > 0, scores, 0.0)
-  lead, count = scores.shape[:-1], scores.shape[-1]
-  if count == 0:
-    return jnp.full(lead, jnp.nan)
-  rows = [a.reshape(-1, count) for a in (scores, labels, weights)]
-  return jax.vmap(_one)(*rows).reshape(lead)
+  if not isinstance(scores, np.ndarray):
+    return _in_program(scores, labels, weights)
+  weights = np.ones(scores.shape[-1], int) if weights is None else weights
+  rows = scores, np.asarray(labels).astype(bool), ranks.exact(weights)
+  with np.errstate(divide='ignore', invalid='ignore'):
+    return _area(*np.broadcast_arrays(*rows))
 
 
 @functools.partial(jax.jit, static_argnames=('draws', 'level'))
@@ -126,70 +115,41 @@ def bootstrap_auroc(
 ) -> Float[Array, '3']:
   """AUROC and its percentile interval, samples drawn again within each class.
 
-  Or whole groups: samples of one that answer alike are no independent evidence.
+  Where `groups` are given, they are drawn whole instead: samples of a group
+  that answer alike are not independent evidence.
 
   Args:
     key: consumed here.
     scores: in any unit.
-    labels: 0 or 1; the number of each stays what it is.
+    labels: 0 or 1; a replicate has as many of each as there are.
     mask: False for padding.
-    groups: numbers in [0, N) of what is drawn together, classes as they come;
+    groups: numbers in [0, N) of samples drawn together, whatever their labels;
       replicates with one class alone are left out.
     draws: replicates, positive.
     level: of the interval, in (0, 1).
 
   Returns:
-    [estimate, low, high]; all NaN where `auroc` is. No width is left where
-    the classes are separated.
+    [estimate, low, high]; all NaN where `auroc` is. The interval has no width
+    where the scores separate the classes.
   """
-  if draws < 1 or not 0.0 < level < 1.0:
-    raise ValueError(
-      'draws must be positive and level in (0, 1), got '
-      f'draws={draws} and level={level}'
-    )
-  size = scores.shape[0]
-  mask_N = jnp.ones(size, bool) if mask is None else mask
+  mask = jnp.ones(scores.shape, bool) if mask is None else mask
+  scores = jnp.where(mask, scores.astype(jnp.float32), 0.0)
   # The order is the same in all replicates: sorted once.
-  scores_N = jnp.where(mask_N, scores.astype(jnp.float32), 0.0)
-  order_N = jnp.argsort(scores_N)
-  edges = _edges(scores_N[order_N])
-  class_N = jnp.where(mask_N, labels.astype(jnp.int32), 2)[order_N]
-  member_N = jnp.argsort(class_N)  # negatives, positives, padding
-  class_of_slot_N = class_N[member_N]
-  sizes_C = jnp.bincount(class_N, length=3)
-  start_C = jnp.cumsum(sizes_C) - sizes_C
+  at = ranks.runs(scores)
+  label, weight = (x[at.order] for x in (labels.astype(bool), mask * 1.0))
 
-  def by_sample(number):
-    slot_N = start_C[class_of_slot_N] + jax.random.randint(
-      jax.random.fold_in(key, number), (size,), 0, sizes_C[class_of_slot_N]
+  def area(weight):
+    found = ranks.area(
+      at, jnp.where(label, weight, 0.0), jnp.where(label, 0.0, weight)
     )
-    return jnp.zeros(size).at[member_N[slot_N]].add(1.0)
+    return jnp.where(jnp.isnan(scores).any(), jnp.nan, found)
 
-  if groups is not None:
-    group_N = groups[order_N]
-    here_G = jnp.zeros(size).at[group_N].max(1.0 * (class_N < 2)) > 0
-    first_G = jnp.argsort(~here_G)  # those that are there come first
-    there = jnp.sum(here_G)
-
-  def by_group(number):
-    drawn_G = jax.random.randint(
-      jax.random.fold_in(key, number), (size,), 0, there
-    )
-    counts = jnp.arange(size) < there
-    times_G = jnp.zeros(size).at[first_G[drawn_G]].add(counts)
-    return times_G[group_N]
-
-  def replicate(number):
-    times_N = (by_sample if groups is None else by_group)(number)
-    return _area(
-      edges,
-      jnp.where(class_N == 1, times_N, 0.0),
-      jnp.where(class_N == 0, times_N, 0.0),
-    )
-
-  area_R = jax.lax.map(replicate, jnp.arange(draws), batch_size=_BLOCK)
-  tail = (1.0 - level) / 2
-  low, high = jnp.nanquantile(area_R, jnp.array([tail, 1.0 - tail]))
-  estimate = auroc(scores, labels, mask_N)
-  out = jnp.stack([estimate, low, high])
-  return jnp.where(jnp.isnan(estimate), jnp.nan, out)
+  return replicates.interval(
+    area,
+    key,
+    weight,
+    classes=label if groups is None else None,
+    groups=None if groups is None else groups[at.order],
+    draws=draws,
+    level=level,
+  )

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.stats import bootstrap as bootstrap_lib
 from lacy.facts import annotate
 from lacy.facts import spans as facts
 
@@ -170,12 +171,14 @@ def bootstrap(
 
   The same seed draws the same texts for every method.
   """
-  rng = np.random.default_rng(seed)
   table = np.array(counts, np.float64).reshape(-1, 2)
-  if not table[:, 1].sum():
-    return float('nan'), float('nan')
-  index = rng.integers(0, len(table), (draws, len(table)))
-  supported, entities = np.moveaxis(table[index].sum(1), -1, 0)
-  some = entities > 0
-  low, high = np.quantile(supported[some] / entities[some], (0.025, 0.975))
+
+  def precision(texts):
+    supported, entities = np.moveaxis(table[texts].sum(-2), -1, 0)
+    some = entities > 0
+    return np.where(some, supported / np.where(some, entities, 1), np.nan)
+
+  _, low, high = bootstrap_lib.interval(
+    precision, len(table), draws=draws, seed=seed
+  )
   return float(low), float(high)

@@ -16,7 +16,6 @@ import numpy as np
 from sklearn import (
   feature_extraction,
   linear_model,
-  metrics,
   model_selection,
   pipeline,
 )
@@ -90,7 +89,7 @@ def _cross_validated(
         f'lower folds={folds}'
       )
     scores = score(inputs[train], labels[train], inputs[test])
-    areas.append(metrics.roc_auc_score(labels[test], scores))
+    areas.append(auroc.auroc(np.asarray(scores), labels[test]))
   return float(np.mean(areas))
 
 
@@ -156,7 +155,7 @@ def length_auroc(
   """
 
   def score(train, labels, test):
-    longer = metrics.roc_auc_score(labels, train) >= 0.5
+    longer = auroc.auroc(train, labels) >= 0.5
     return test if longer else -test
 
   lengths = np.asarray(lengths, np.float64)

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
 from engine.stats import auroc as auroc_lib
+from engine.stats import ranks, replicates
 
 _NEWTON_STEPS = 25
 # Of a Newton step, the first of these that does not raise the loss is taken.
@@ -259,23 +260,6 @@ def brier_matrix(
   return brier(z_STN, tasks.y, tasks.mask)
 
 
-def _pearson(a_P, b_P, weight_P):
-  """Weighted; NaN where either does not vary."""
-
-  def varies(values_P):
-    counted_P = weight_P > 0
-    low = jnp.where(counted_P, values_P, jnp.inf).min()
-    return jnp.where(counted_P, values_P, -jnp.inf).max() > low
-
-  share_P = weight_P / weight_P.sum()
-  known = varies(a_P) & varies(b_P)
-  a_P = a_P - jnp.sum(share_P * a_P)
-  b_P = b_P - jnp.sum(share_P * b_P)
-  both = jnp.sum(share_P * a_P * b_P)
-  r = both / jnp.sqrt(jnp.sum(share_P * a_P**2) * jnp.sum(share_P * b_P**2))
-  return jnp.where(known, jnp.clip(r, -1.0, 1.0), jnp.nan)
-
-
 @functools.partial(jax.jit, static_argnames=('draws', 'level'))
 def correlation(
   key: Key[Array, ''],
@@ -308,30 +292,21 @@ def correlation(
   tasks = cosine.shape[0]
   if tasks < 3:
     raise ValueError(f'a correlation needs at least 3 tasks, got {tasks}')
-  if draws < 1 or not 0.0 < level < 1.0:
-    raise ValueError(
-      'draws must be positive and level in (0, 1), got '
-      f'draws={draws} and level={level}'
-    )
   pair_TT = 1.0 - jnp.eye(tasks)
   off_TT = pair_TT > 0
   a_TT = jnp.where(off_TT, cosine.astype(jnp.float32), 0.0)
   b_TT = jnp.where(off_TT, auroc.astype(jnp.float32), 0.0)
 
-  def of(times_T):
+  def over_pairs(times_T):
     weight_TT = pair_TT * times_T[:, None] * times_T
-    return _pearson(a_TT.ravel(), b_TT.ravel(), weight_TT.ravel())
+    r = ranks.pearson(a_TT.ravel(), b_TT.ravel(), weight_TT.ravel())
+    return jnp.where(jnp.sum(times_T > 0) < 3, jnp.nan, r)
 
-  def replicate(number):
-    drawn_T = jax.random.randint(
-      jax.random.fold_in(key, number), (tasks,), 0, tasks
-    )
-    times_T = jnp.bincount(drawn_T, length=tasks).astype(jnp.float32)
-    return jnp.where(jnp.sum(times_T > 0) < 3, jnp.nan, of(times_T))
-
-  r_R = jax.vmap(replicate)(jnp.arange(draws))
-  tail = (1.0 - level) / 2
-  low, high = jnp.nanquantile(r_R, jnp.array([tail, 1.0 - tail]))
-  estimate = of(jnp.ones(tasks))
-  out = jnp.stack([estimate, low, high])
-  return jnp.where(jnp.isnan(estimate), jnp.nan, out)
+  return replicates.interval(
+    over_pairs,
+    key,
+    jnp.ones(tasks),
+    draws=draws,
+    level=level,
+    size=tasks * tasks,
+  )

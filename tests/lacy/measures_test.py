@@ -22,27 +22,6 @@ def tokens(**changes):
   return measures.Tokens(**(fields | changes))
 
 
-class AurocTest(parameterized.TestCase):
-  @parameterized.parameters(0, 1, 2)
-  def test_equals_all_pairs(self, seed):
-    rng = np.random.default_rng(seed)
-    score = rng.integers(0, 6, 40).astype(float)  # many ties
-    label = rng.random(40) < 0.3
-    pairs = [
-      1.0 if a > b else 0.5 if a == b else 0.0
-      for a in score[label]
-      for b in score[~label]
-    ]
-    self.assertAlmostEqual(measures.auroc(score, label), np.mean(pairs))
-
-  def test_limits(self):
-    label = np.array([0, 0, 1, 1])
-    self.assertEqual(measures.auroc(np.arange(4.0), label), 1.0)
-    self.assertEqual(measures.auroc(-np.arange(4.0), label), 0.0)
-    self.assertEqual(measures.auroc(np.ones(4), label), 0.5)
-    self.assertTrue(math.isnan(measures.auroc(np.ones(4), np.ones(4))))
-
-
 class TopShareTest(parameterized.TestCase):
   @parameterized.parameters((0.0, 0), (0.2, 2), (0.24, 2), (0.25, 3), (1.0, 10))
   def test_counts_round_half_up(self, beta, count):

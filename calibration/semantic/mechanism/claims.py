@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from engine.stats import bootstrap, ranks
+
 Summary = Mapping[str, Any]
 Runs = Mapping[str, Summary]
 
@@ -37,7 +39,6 @@ SETS = {
   'all four': EVERY,
 }
 _AT = re.compile(r'at_(\d+)/(.+)')
-_DRAWS = 2000
 
 
 def path(run: Summary, key: str) -> np.ndarray:
@@ -50,31 +51,15 @@ def path(run: Summary, key: str) -> np.ndarray:
   return np.array([found[step] for step in sorted(found)], float)
 
 
-def _ranks(values):
-  """Ascending, equals at the mean of theirs."""
-  below = (values[:, None] > values).sum(1)
-  equal = (values[:, None] == values).sum(1)
-  return below + 0.5 * (equal - 1)
-
-
-def spearman(x: np.ndarray, y: np.ndarray) -> float:
-  """Rank correlation; nan where one of the two does not change."""
-  x, y = _ranks(np.asarray(x)), _ranks(np.asarray(y))
-  if not x.std() or not y.std():
-    return float('nan')
-  return float(np.corrcoef(x, y)[0, 1])
-
-
 def interval(x: np.ndarray, y: np.ndarray) -> list[float]:
   """Spearman and its 95 % interval, points drawn again.
 
   Checkpoints of one run are no independent evidence: too narrow, if anything.
   """
-  rng = np.random.default_rng(0)
-  drawn = rng.integers(0, len(x), (_DRAWS, len(x)))
-  found = [spearman(x[d], y[d]) for d in drawn]
-  low, high = np.nanquantile(found, [0.025, 0.975])
-  return [round(float(v), 6) for v in (spearman(x, y), low, high)]
+  found = bootstrap.interval(
+    lambda points: ranks.spearman(x[points], y[points]), len(x)
+  )
+  return [round(float(v), 6) for v in found]
 
 
 def _measured(runs: Runs, styles, key) -> np.ndarray:
@@ -82,7 +67,7 @@ def _measured(runs: Runs, styles, key) -> np.ndarray:
 
 
 def _correlation(styles, smece) -> Callable[[Runs], float]:
-  return lambda runs: spearman(
+  return lambda runs: ranks.spearman(
     _measured(runs, styles, 'kl_lora'), _measured(runs, styles, smece)
   )
 

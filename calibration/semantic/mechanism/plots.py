@@ -16,6 +16,7 @@ import numpy as np
 
 from calibration.semantic.mechanism import claims
 from engine.report import figures as plots_lib
+from engine.stats import ranks
 
 _BLACK, _ORANGE, _BLUE, _GREEN, _PINK, _SKY, _RED, _ = plots_lib.COLOURS
 
@@ -150,7 +151,7 @@ def probes(runs: Runs):
       np.array([claims.path(s, key) for s in found])
       for key in ('kl_lora', 'smece')
     )
-    rho = claims.spearman(gap.ravel(), smece.ravel())
+    rho = ranks.spearman(gap.ravel(), smece.ravel())
     axis.plot(
       gap.ravel(),
       smece.ravel(),

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from calibration.metrics import binned, ranking, reliability, resampling, smooth
+from calibration.metrics import binned, reliability, resampling, smooth
+from engine.stats import rejection
 from tests.calibration.metrics import binned_test
 
 arrays, world = binned_test.arrays, binned_test.world
@@ -72,7 +73,7 @@ class BootstrapTest(parameterized.TestCase):
 
   def test_any_metric_with_weights_will_do(self):
     given = arrays(*world(3, 50, 10))
-    for metric in (ranking.prr, reliability.smece):
+    for metric in (rejection.prr, reliability.smece):
       found = resampling.bootstrap(
         metric, jax.random.key(3), *given, draws=50, level=0.5
       )
@@ -83,17 +84,9 @@ class BootstrapTest(parameterized.TestCase):
 
   def test_undefined_is_nan(self):
     found = resampling.bootstrap(
-      ranking.prr, jax.random.key(4), *arrays([0.3, 0.4], [1, 1]), draws=5
+      rejection.prr, jax.random.key(4), *arrays([0.3, 0.4], [1, 1]), draws=5
     )
     self.assertTrue(np.isnan(found).all())
-
-  @parameterized.parameters((3,), (1000,), (2**31 - 1,))
-  def test_numbers_are_bits_scaled(self, bound):
-    bits = np.random.default_rng(0).integers(0, 2**32, 500, np.uint32)
-    bits[:2] = 0, 2**32 - 1
-    found = resampling.numbers(jnp.asarray(bits), jnp.asarray(bound))
-    want = [int(b) * bound >> 32 for b in bits]
-    np.testing.assert_array_equal(found, want)
 
   @parameterized.parameters(
     dict(draws=0), dict(draws=5, level=1.0), dict(draws=5, level=0.0)

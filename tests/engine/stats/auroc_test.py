@@ -26,8 +26,13 @@ class AurocTest(parameterized.TestCase):
     labels = jnp.array([1, 1, 1, 0, 1, 0, 0, 0])
     self.assertEqual(float(auroc.auroc(scores, labels)), 0.75)
 
-  @parameterized.parameters(1, 4, 100)
-  def test_equals_all_pairs_in_batches_with_ties_and_padding(self, levels):
+  @parameterized.product(
+    levels=(1, 4, 100), library=((np.asarray, 15), (jnp.asarray, 6))
+  )
+  def test_equals_all_pairs_in_batches_with_ties_and_padding(
+    self, levels, library
+  ):
+    array, places = library
     rng = np.random.default_rng(levels)
     scores = rng.integers(0, levels, (2, 3, 11)).astype(np.float32)
     labels = rng.integers(0, 2, (2, 3, 11))
@@ -35,13 +40,12 @@ class AurocTest(parameterized.TestCase):
     mask = rng.random((2, 3, 11)) < 0.7
     mask[..., :2] = True
     shown = np.where(mask, scores, np.nan)
-    got = auroc.auroc(
-      jnp.asarray(shown), jnp.asarray(labels), jnp.asarray(mask)
-    )
+    got = auroc.auroc(array(shown), array(labels), array(mask))
+    self.assertEqual(got.shape, (2, 3))
     for at in itertools.product(range(2), range(3)):
       keep = mask[at]
       want = by_pairs(scores[at][keep], labels[at][keep])
-      self.assertAlmostEqual(float(got[at]), want, places=6)
+      self.assertAlmostEqual(float(got[at]), want, places=places)
 
   def test_weights_are_copies(self):
     rng = np.random.default_rng(0)
@@ -101,6 +105,19 @@ class AurocTest(parameterized.TestCase):
     got = auroc.auroc(jnp.asarray(scores, jnp.float32), jnp.asarray(labels))
     self.assertAlmostEqual(float(got), want, delta=1e-5)
 
+  def test_pairs_are_counted_in_whole_numbers_on_the_host(self):
+    # 2^26 ties and one pair more: float32 cannot tell 1/2 + 2^-27 from 1/2.
+    scores = np.array([0, 1, 0])
+    labels = np.array([0, 1, 1])
+    times = np.array([2**26, 1, 2**26 - 1])
+    self.assertEqual(auroc.auroc(scores, labels, times), 0.5 + 2.0**-27)
+
+  def test_limits_on_the_host(self):
+    labels = np.array([0, 0, 1, 1])
+    self.assertEqual(auroc.auroc(np.arange(4.0), labels), 1.0)
+    self.assertEqual(auroc.auroc(-np.arange(4.0), labels), 0.0)
+    self.assertEqual(auroc.auroc(np.ones(4), labels), 0.5)
+
   def test_infinities_are_scores(self):
     scores = jnp.array([jnp.inf, jnp.inf, 0.0, -jnp.inf])
     self.assertEqual(
@@ -119,6 +136,13 @@ class AurocTest(parameterized.TestCase):
     self.assertTrue(np.isnan(auroc.auroc(none, none > 0)).all())
     broken = scores.at[0].set(jnp.nan)
     self.assertTrue(np.isnan(auroc.auroc(broken, labels)))
+
+  def test_undefined_is_nan_on_the_host(self):
+    self.assertTrue(np.isnan(auroc.auroc(np.ones(4), np.ones(4))))
+    self.assertTrue(np.isnan(auroc.auroc(np.zeros(0), np.zeros(0))))
+    broken = np.array([1, np.nan, 2]), np.array([1, 0, 1])
+    self.assertTrue(np.isnan(auroc.auroc(*broken)))
+    self.assertTrue(np.isnan(auroc.auroc(*broken, np.array([1, 0, 1]))))
 
 
 class LabelsTest(parameterized.TestCase):

@@ -110,6 +110,13 @@ class BootstrapTest(absltest.TestCase):
     self.assertAlmostEqual((high - low) / (2 * 1.96 * error), 1.0, delta=0.1)
     self.assertBetween(p, low, high)
 
+  def test_draws_the_texts_that_it_always_drew(self):
+    counts = [support.Support(i * i % 5, 5 + i % 3) for i in range(12)]
+    # As recorded before the shared bootstrap.
+    self.assertEqual(
+      support.bootstrap(counts), (0.14285714285714285, 0.44285714285714284)
+    )
+
 
 class FinderTest(absltest.TestCase):
   def test_spacy_finds_names_and_numbers(self):
