@@ -13,7 +13,7 @@ class Mean(struct.PyTreeNode):
 
   @classmethod
   def of(cls, values, weights) -> 'Mean':
-    """Of `values` under `weights`, same shape; in float32."""
+    """The mean of `values` under `weights`, of the same shape; in float32."""
     weights = jnp.asarray(weights, jnp.float32)
     values = jnp.asarray(values, jnp.float32)
     # A weight of zero also silences inf and nan.

@@ -50,9 +50,7 @@ def _area(scores, labels, weights):
   xp = scores.__array_namespace__()
   scores = xp.where(weights > 0, scores, 0)
   at = ranks.runs(scores)
-  labels, weights = (
-    xp.take_along_axis(values, at.order, -1) for values in (labels, weights)
-  )
+  labels, weights = (ranks.take(x, at.order) for x in (labels, weights))
   found = ranks.area(
     at, xp.where(labels, weights, 0), xp.where(labels, 0, weights)
   )

@@ -32,6 +32,27 @@ class Runs(NamedTuple):
   end: Any
 
 
+def take(values, at):
+  """`take_along_axis` over the last axis, indices known to be in range."""
+  if isinstance(values, np.ndarray):
+    return np.take_along_axis(values, at, axis=-1)
+  from jax import numpy as jnp
+
+  return jnp.take_along_axis(values, at, axis=-1, mode='promise_in_bounds')
+
+
+def _sort(keys):
+  """The order by the first key, then by the next, and the sorted keys."""
+  if isinstance(keys[0], np.ndarray):
+    order = np.lexsort(keys[::-1])
+    return order, [take(key, order) for key in keys]
+  from jax import lax
+
+  index = lax.broadcasted_iota(int, keys[0].shape, keys[0].ndim - 1)
+  *ordered, order = lax.sort((*keys, index), num_keys=len(keys))
+  return order, ordered
+
+
 def _latest(at):
   """The running maximum over the last axis."""
   if isinstance(at, np.ndarray):
@@ -72,8 +93,8 @@ def runs(*keys) -> Runs:
       f'ranks in float32 are exact up to {_FLOAT32_COUNTS:,} samples, got '
       f'{size:,}; give NumPy arrays, which are counted in integers'
     )
-  order = xp.lexsort(keys[::-1])
-  return Runs(order, *edges(*(xp.take_along_axis(k, order, -1) for k in keys)))
+  order, ordered = _sort(keys)
+  return Runs(order, *edges(*ordered))
 
 
 def cumulative(weights):
@@ -85,11 +106,8 @@ def cumulative(weights):
 
 def _twice_below(at: Runs, weights):
   """Twice the weight of smaller samples and half that of equals, in order."""
-  xp = weights.__array_namespace__()
   before = cumulative(weights)
-  return xp.take_along_axis(before, at.first, -1) + xp.take_along_axis(
-    before, at.end, -1
-  )
+  return take(before, at.first) + take(before, at.end)
 
 
 def midranks(values, weights=None):
@@ -103,8 +121,8 @@ def midranks(values, weights=None):
   if weights is None:
     weights = xp.ones(values.shape, int)
   at = runs(values)
-  twice = _twice_below(at, xp.take_along_axis(weights, at.order, -1))
-  return xp.take_along_axis((twice + 1) / 2, xp.argsort(at.order, -1), -1)
+  twice = _twice_below(at, take(weights, at.order))
+  return take((twice + 1) / 2, xp.argsort(at.order, -1))
 
 
 def area(at: Runs, positive, negative):

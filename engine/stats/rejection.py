@@ -67,22 +67,21 @@ def _broken(scores):
   return jnp.isnan(scores).any(-1)
 
 
-def _take(values, at):
-  return jnp.take_along_axis(values, at, -1)
-
-
 def _kept(scores, quality, weights):
   """By descending score: mass and quality before and in each run of equals.
 
   Members of a run share its numbers.
   """
   at = ranks.runs(-scores)
-  weights, quality = _take(weights, at.order), _take(quality, at.order)
+  weights, quality = (
+    ranks.take(weights, at.order),
+    ranks.take(quality, at.order),
+  )
   mass = ranks.cumulative(weights)
   good = ranks.cumulative(weights * quality)
-  before, good_before = _take(mass, at.first), _take(good, at.first)
-  run = _take(mass, at.end) - before
-  mean = (_take(good, at.end) - good_before) / jnp.where(run > 0, run, 1.0)
+  before, good_before = ranks.take(mass, at.first), ranks.take(good, at.first)
+  run = ranks.take(mass, at.end) - before
+  mean = (ranks.take(good, at.end) - good_before) / jnp.where(run > 0, run, 1.0)
   return weights, before, good_before, run, mean
 
 
