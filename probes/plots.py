@@ -17,6 +17,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from engine.report import figures as plots_lib
+from engine.report import tables
 
 _BLACK, _ORANGE, _BLUE, _GREEN, _PINK, _SKY, _RED, _ = plots_lib.COLOURS
 _COLOURS = (_BLUE, _ORANGE, _GREEN, _PINK, _SKY, _RED, '#8C8C8C', _BLACK)
@@ -369,8 +370,4 @@ def show(workdir: pathlib.Path, *, colour: bool) -> str:
           *(f'{v:.3f}' if isinstance(v, float) else '-' for v in values),
         )
       )
-  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-  return '\n'.join(
-    '  '.join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
-    for row in rows
-  )
+  return tables.text(rows)

@@ -63,13 +63,16 @@ def text(rows: Sequence[Sequence[str]], *, right: bool = False) -> str:
   return '\n'.join(lines)
 
 
-def of_runs(columns, summaries: Mapping[str, Sequence[Mapping]]) -> str:
+def of_runs(
+  columns, summaries: Mapping[str, Sequence[Mapping]], *, right: bool = True
+) -> str:
   """Means over seeds as a text table, a row a variant.
 
   Args:
     columns: (key, heading, format) of what to show; a dash where a variant
       has no such figure.
     summaries: of each variant, one a seed.
+    right: see `text`.
   """
   rows = [['', *(heading for _, heading, _ in columns)]]
   for name, runs in summaries.items():
@@ -78,7 +81,7 @@ def of_runs(columns, summaries: Mapping[str, Sequence[Mapping]]) -> str:
       values = [run[key] for run in runs if key in run]
       row.append(format(statistics.fmean(values), form) if values else '-')
     rows.append(row)
-  return text(rows, right=True)
+  return text(rows, right=right)
 
 
 def fill(text: str, root: pathlib.Path) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 
 from calibration.semantic.mechanism import claims
 from engine.report import figures as plots_lib
+from engine.report import tables
 from engine.stats import ranks
 
 _BLACK, _ORANGE, _BLUE, _GREEN, _PINK, _SKY, _RED, _ = plots_lib.COLOURS
@@ -192,16 +193,8 @@ def draw(workdir: pathlib.Path) -> list[pathlib.Path]:
 def show(workdir: pathlib.Path, *, colour: bool = False) -> str:
   """A table for the terminal: what each run ends with, means over seeds."""
   del colour
-  rows = [('', *(heading for _, heading, _ in claims.COLUMNS))]
-  for name, folders in plots_lib.runs(workdir).items():
-    found = _summaries(folders)
-    cells = []
-    for key, _, form in claims.COLUMNS:
-      values = [s[key] for s in found if key in s]
-      cells.append(format(np.mean(values), form) if values else '-')
-    rows.append((name, *cells))
-  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-  return '\n'.join(
-    '  '.join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
-    for row in rows
-  )
+  found = {
+    name: _summaries(folders)
+    for name, folders in plots_lib.runs(workdir).items()
+  }
+  return tables.of_runs(claims.COLUMNS, found, right=False)

@@ -70,6 +70,14 @@ class TextTest(absltest.TestCase):
       ['       fact error', 'one          0.38', 'two:b        1.00'],
     )
 
+  def test_table_of_runs_to_the_left(self):
+    columns = (('error', 'e', '.2f'), ('other', 'none', '.2f'))
+    got = tables.of_runs(columns, SUMMARIES, right=False)
+    self.assertEqual(
+      got.splitlines(),
+      ['       e     none', 'one    0.38  -', 'two:b  1.00  -'],
+    )
+
   def test_words_stand_to_the_left(self):
     got = tables.text([('a', 'word', 'x'), ('long', 'b', 'y')])
     self.assertEqual(got.splitlines(), ['a     word  x', 'long  b     y'])
