@@ -1,16 +1,16 @@
 """What a comparison should show, as margins over seeds, from its summaries.
 
 docs/papers/probes.md section 7. A claim's name says which sign or size would
-make it hold. Nothing here knows whether it ought to.
+make it hold (engine/report/claims.py).
 """
 
+import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
 
-import numpy as np
+from engine.report import claims as claims_lib
 
-Summary = Mapping[str, Any]
+Summary = claims_lib.Summary
 
 _GROUP = re.compile(r'(.+)/clusters/task_accuracy$')
 
@@ -108,9 +108,7 @@ def groups(run: Summary) -> list[str]:
   return [match[1] for key in run if (match := _GROUP.match(key))]
 
 
-def claims(
-  summaries: Mapping[str, Sequence[Summary]],
-) -> dict[str, list[float]]:
+def claims(summaries: claims_lib.Summaries) -> dict[str, list[float]]:
   """[mean, lowest, highest] over seeds, by '<variant>: <group>: <claim>'.
 
   A claim whose figures a run does not have, or which are undefined, is left
@@ -118,15 +116,10 @@ def claims(
   """
   out = {}
   for variant, runs in summaries.items():
-    for group in groups(runs[0]):
-      for name, of in CLAIMS.items():
-        try:
-          values = [float(of(run, group)) for run in runs]
-        except (KeyError, TypeError, ValueError):
-          continue
-        if not np.isnan(values).any():
-          out[f'{variant}: {group}: {name}'] = [
-            round(float(v), 6)
-            for v in (np.mean(values), min(values), max(values))
-          ]
+    of_groups = {
+      f'{variant}: {group}: {name}': functools.partial(claim, group=group)
+      for group in groups(runs[0])
+      for name, claim in CLAIMS.items()
+    }
+    out |= claims_lib.over(of_groups, runs)
   return out

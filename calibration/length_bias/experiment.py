@@ -28,6 +28,7 @@ from calibration.recording import cell as cell_lib
 from calibration.recording import record, setup
 from engine import experiment as experiment_lib
 from engine import options
+from engine.report import claims as claims_lib
 from lm.checkpoints import encoder as encoder_lib
 from lm.judging import judge as asking
 from lm.judging import local
@@ -302,21 +303,9 @@ def means(
   return out
 
 
-def claims(
-  summaries: Mapping[str, list[Mapping[str, Any]]],
-) -> dict[str, tuple[float, float, float]]:
+def claims(summaries: claims_lib.Summaries) -> dict[str, list[float]]:
   """The paper's direction, from the means of each model. Signs are theirs."""
-  out = {}
-  for name, runs in summaries.items():
-    for title, value in CLAIMS.items():
-      values = [value(run) for run in runs]
-      if None not in values:
-        out[f'{name}: {title}'] = (
-          float(np.mean(values)),
-          float(np.min(values)),
-          float(np.max(values)),
-        )
-  return out
+  return claims_lib.margins_of_each(CLAIMS, summaries)
 
 
 def _less(estimator: str, kind: str):
@@ -335,7 +324,7 @@ def _less(estimator: str, kind: str):
       and not run[f'{name}/{LEXICAL}/few']
       and not run[f'{name}/{TRUSTED}/few']
     ]
-    return float(np.mean(found)) if found else None
+    return float(np.mean(found)) if found else float('nan')
 
   return value
 
@@ -347,7 +336,7 @@ def _spearman(function: str):
       for key, value in run.items()
       if key.endswith(f'/spearman/function/{function}')
     ]
-    return float(np.mean(found)) if found else None
+    return float(np.mean(found)) if found else float('nan')
 
   return value
 

@@ -5,7 +5,7 @@ docs/papers/semantic_calibration.md section 4. `build(cfg)` reads
 configs/calibration/semantic*.py.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -19,6 +19,7 @@ from calibration.recording import prompts, record, setup
 from calibration.semantic import answered, confidence, probe, recalibrate
 from engine import experiment as experiment_lib
 from engine import options
+from engine.report import claims as claims_lib
 from engine.stats import auroc as auroc_lib
 
 COLUMNS = tuple(
@@ -281,48 +282,9 @@ def _recalibrated(cell, conf, correct) -> dict[str, float]:
   }
 
 
-def claims(
-  summaries: Mapping[str, list[Mapping[str, Any]]],
-) -> dict[str, tuple[float, float, float]]:
-  """What the paper predicts, over the cells of each model.
-
-  Section 3.5: direct answers are calibrated for a base model, chains of thought
-  are not. A claim's name says which sign would make it hold.
-  """
-  out = {}
-  for name, runs in summaries.items():
-    for title, value in (
-      (
-        'direct answers above the floor (smECE less floor)',
-        lambda run: _above(run, ('concise', 'sentence')),
-      ),
-      (
-        'chains of thought above the floor (smECE less floor)',
-        lambda run: _above(run, ('cot',)),
-      ),
-      (
-        'chains of thought are worse than direct answers (> 0)',
-        lambda run: (
-          _above(run, ('cot',)) - _above(run, ('concise', 'sentence'))
-        ),
-      ),
-      (
-        'too sure when answering directly (split-half gap)',
-        lambda run: _mean(run, ('concise', 'sentence'), 'split_gap'),
-      ),
-      (
-        'too sure after a chain of thought (split-half gap)',
-        lambda run: _mean(run, ('cot',), 'split_gap'),
-      ),
-    ):
-      values = [value(run) for run in runs]
-      if not np.isnan(values).any():
-        out[f'{name}: {title}'] = (
-          float(np.mean(values)),
-          float(np.min(values)),
-          float(np.max(values)),
-        )
-  return out
+def claims(summaries: claims_lib.Summaries) -> dict[str, list[float]]:
+  """What the paper predicts, over the cells of each model."""
+  return claims_lib.margins_of_each(CLAIMS, summaries)
 
 
 def _mean(run, styles, key) -> float:
@@ -339,3 +301,25 @@ def _mean(run, styles, key) -> float:
 
 def _above(run, styles) -> float:
   return _mean(run, styles, 'smece') - _mean(run, styles, 'floor')
+
+
+_DIRECT, _CHAIN = ('concise', 'sentence'), ('cot',)
+# Section 3.5: direct answers are calibrated for a base model, chains of thought
+# are not. A claim's name says which sign would make it hold.
+CLAIMS: Mapping[str, Callable[[claims_lib.Summary], float]] = {
+  'direct answers above the floor (smECE less floor)': (
+    lambda run: _above(run, _DIRECT)
+  ),
+  'chains of thought above the floor (smECE less floor)': (
+    lambda run: _above(run, _CHAIN)
+  ),
+  'chains of thought are worse than direct answers (> 0)': (
+    lambda run: _above(run, _CHAIN) - _above(run, _DIRECT)
+  ),
+  'too sure when answering directly (split-half gap)': (
+    lambda run: _mean(run, _DIRECT, 'split_gap')
+  ),
+  'too sure after a chain of thought (split-half gap)': (
+    lambda run: _mean(run, _CHAIN, 'split_gap')
+  ),
+}

@@ -1,8 +1,7 @@
 """What the comparison should show, row by row, from a sweep's summaries.
 
-Section 11.2. A claim is a number with its range over seeds; the
-name says which sign or size would make it hold. Nothing here knows whether it
-ought to.
+Section 11.2. A claim is a number with its range over seeds; the name says which
+sign or size would make it hold (engine/report/claims.py).
 
 A summary holds '<sampler>@<block>/accuracy' and '/nfe'. Samplers are compared
 at equal passes by straight lines between the points of a family; at most as
@@ -12,12 +11,12 @@ many passes may be spent, so that a curve never falls.
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-Summary = Mapping[str, Any]
-Summaries = Mapping[str, Sequence[Summary]]
+from engine.report import claims as claims_lib
+
+Summary = claims_lib.Summary
 Point = tuple[float, float]  # passes, accuracy
 
 # What a sweep shows in the terminal: key, heading, format. Runs that have no
@@ -304,22 +303,15 @@ CLAIMS: dict[str, tuple[tuple[str, ...], Measure]] = {
 }
 
 
-def claims(summaries: Summaries) -> dict[str, list[float]]:
-  """[mean, lowest, highest] over seeds of every claim that can be made.
+def claims(summaries: claims_lib.Summaries) -> dict[str, list[float]]:
+  """The margins of a sweep.
 
-  One without anything to compare at equal passes is left out.
+  Left out are those that need variants which it does not have, or that have
+  nothing to compare at equal passes.
   """
-  out = {}
-  for name, (needed, measure) in CLAIMS.items():
-    if not all(any(v.startswith(n) for v in summaries) for n in needed):
-      continue
-    seeds = zip(*summaries.values(), strict=True)
-    values = [
-      measure(dict(zip(summaries, seed, strict=True))) for seed in seeds
-    ]
-    if np.isnan(values).any():
-      continue
-    out[name] = [
-      round(float(x), 6) for x in (np.mean(values), min(values), max(values))
-    ]
-  return out
+  possible = {
+    name: measure
+    for name, (needed, measure) in CLAIMS.items()
+    if all(any(v.startswith(n) for v in summaries) for n in needed)
+  }
+  return claims_lib.margins(possible, summaries)

@@ -22,6 +22,7 @@ import numpy as np
 
 from corpora import puzzles
 from diffusion_sampler.report import claims
+from engine.report import claims as claims_lib
 from engine.report import figures as plots_lib
 
 
@@ -122,10 +123,6 @@ def _place(variant: str, sampler: str) -> tuple[str, str, str]:
   return family, sampler.partition('(')[2].rstrip(')'), alpha
 
 
-def _spread(values) -> tuple[float, float, float]:
-  return float(np.mean(values)), float(min(values)), float(max(values))
-
-
 def panels(runs: Sequence[Run], figure: str = 'accuracy') -> list[Panel]:
   """Curves by block length in every world; empty without such a figure.
 
@@ -149,7 +146,8 @@ def panels(runs: Sequence[Run], figure: str = 'accuracy') -> list[Panel]:
       curve = found.setdefault((run.world, int(match[3])), {})
       curve = curve.setdefault((family, options), {})
       owner = run.variant if claims.family(match[2]) == 'policy' else ''
-      point = Point(_spread(passes), _spread(value), note)
+      three = (tuple(claims_lib.interval(v)) for v in (passes, value))
+      point = Point(*three, note)
       curve.setdefault((owner, match[2]), point)
   worlds = list(whole)
   out = []

@@ -1,18 +1,18 @@
 """What the mechanism should show, as numbers over seeds, from its summaries.
 
 docs/papers/semantic_calibration.md section 7.1, (i) to (v). A claim's name says
-which sign or size would make it hold. Nothing here knows whether it ought to.
+which sign or size would make it hold (engine/report/claims.py).
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from engine.report import claims as claims_lib
 from engine.stats import bootstrap, ranks
 
-Summary = Mapping[str, Any]
+Summary = claims_lib.Summary
 Runs = Mapping[str, Summary]
 
 COLUMNS = (
@@ -223,9 +223,7 @@ CLAIMS: Mapping[str, Callable[[Runs], float]] = {
 }
 
 
-def _pooled(
-  summaries: Mapping[str, Sequence[Summary]],
-) -> dict[str, list[float]]:
+def _pooled(summaries: claims_lib.Summaries) -> dict[str, list[float]]:
   """Correlations over the checkpoints of all seeds, with intervals."""
   out = {}
   for name, styles in SETS.items():
@@ -237,31 +235,18 @@ def _pooled(
       )
       for key in ('kl_lora', 'smece')
     )
-    out[f'v: the same over all seeds, {name}, 95 % of checkpoints drawn'] = (
-      interval(x, y)
-    )
+    found = interval(x, y)
+    if not np.isnan(found).any():
+      out[f'v: the same over all seeds, {name}, 95 % of checkpoints drawn'] = (
+        found
+      )
   return out
 
 
-def claims(
-  summaries: Mapping[str, Sequence[Summary]],
-) -> dict[str, list[float]]:
+def claims(summaries: claims_lib.Summaries) -> dict[str, list[float]]:
   """[mean, lowest, highest] over seeds of every claim that can be made.
 
-  Claims of a correlation over all seeds have an interval of checkpoints drawn
-  again instead. What a run does not have, or is undefined, is left out.
+  Claims about a correlation over all seeds have an interval instead, of
+  checkpoints drawn again.
   """
-  out = {}
-  seeds = list(zip(*summaries.values(), strict=True))
-  runs = [dict(zip(summaries, seed, strict=True)) for seed in seeds]
-  for name, of in CLAIMS.items():
-    try:
-      values = np.array([of(r) for r in runs], float)
-    except (KeyError, ValueError):
-      continue
-    if values.size and not np.isnan(values).any():
-      out[name] = [
-        round(float(v), 6) for v in (values.mean(), values.min(), values.max())
-      ]
-  pooled = _pooled(summaries)
-  return out | {k: v for k, v in pooled.items() if not np.isnan(v).any()}
+  return claims_lib.margins(CLAIMS, summaries) | _pooled(summaries)
