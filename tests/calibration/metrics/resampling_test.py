@@ -158,9 +158,14 @@ class BandTest(parameterized.TestCase):
     given, width = arrays(conf, right), jnp.float32(0.1)
     for size in (6000, 4000):
       rows = [a[:size] for a in given]
-      curve = resampling.curves(rows[0], width)
+
+      @jax.jit
+      def found(conf, right, width):
+        curve = resampling.curves(conf, width)
+        return curve(jnp.ones(conf.size), right.astype(jnp.float32))
+
       want = smooth.curve(*rows, width).accuracy
-      found = curve(jnp.ones(size), rows[1].astype(jnp.float32))
+      found = found(*rows, width)
       np.testing.assert_allclose(found, want, atol=2e-5)
 
   @parameterized.parameters(1, 2, 7, 100, 1000)
@@ -169,7 +174,7 @@ class BandTest(parameterized.TestCase):
     for level in (0.5, 0.95):
       tail = (1 - level) / 2
       want = np.quantile(values, [tail, 1 - tail], axis=0)
-      found = resampling.tails(jnp.asarray(values), level)
+      found = jax.jit(resampling.tails, static_argnums=1)(values, level)
       np.testing.assert_allclose(found, want, atol=1e-6)
 
   def test_padding_is_never_drawn(self):

@@ -40,7 +40,7 @@ class AurocTest(parameterized.TestCase):
     mask = rng.random((2, 3, 11)) < 0.7
     mask[..., :2] = True
     shown = np.where(mask, scores, np.nan)
-    got = auroc.auroc(array(shown), array(labels), array(mask))
+    got = np.asarray(auroc.auroc(array(shown), array(labels), array(mask)))
     self.assertEqual(got.shape, (2, 3))
     for at in itertools.product(range(2), range(3)):
       keep = mask[at]
@@ -72,13 +72,17 @@ class AurocTest(parameterized.TestCase):
 
   def test_only_the_order_matters(self):
     rng = np.random.default_rng(1)
-    scores = jnp.asarray(rng.integers(-9, 9, 40), jnp.float32) / 4
-    labels = jnp.asarray(rng.integers(0, 2, 40), bool)
-    want = auroc.auroc(scores, labels)
-    for f in (jnp.exp, lambda s: s**3, lambda s: 5 * s - 100, jnp.arctan):
-      self.assertEqual(auroc.auroc(f(scores), labels), want)
-    turned = auroc.auroc(-scores, labels)
-    swapped = auroc.auroc(scores, ~labels)
+    scores = rng.integers(-9, 9, 40).astype(np.float32) / 4
+    labels = rng.integers(0, 2, 40).astype(bool)
+
+    def area(scores, labels=labels):
+      return auroc.auroc(jnp.asarray(scores), jnp.asarray(labels))
+
+    want = area(scores)
+    for f in (np.exp, lambda s: s**3, lambda s: 5 * s - 100, np.arctan):
+      self.assertEqual(area(f(scores)), want)
+    turned = area(-scores)
+    swapped = area(scores, ~labels)
     self.assertAlmostEqual(float(turned), 1 - float(want), places=6)
     self.assertAlmostEqual(float(swapped), 1 - float(want), places=6)
 
@@ -87,7 +91,7 @@ class AurocTest(parameterized.TestCase):
       np.random.default_rng(2).random((3, 2, 7)), jnp.float32
     )
     labels = jnp.array([[0, 1, 1, 0, 1, 0, 0], [1, 0, 0, 0, 0, 1, 0]])
-    got = auroc.auroc(scores, labels)
+    got = np.asarray(auroc.auroc(scores, labels))
     self.assertEqual(got.shape, (3, 2))
     self.assertAlmostEqual(
       float(got[2, 1]), by_pairs(scores[2, 1], labels[1]), places=6
@@ -132,9 +136,9 @@ class AurocTest(parameterized.TestCase):
     labels = jnp.array([0, 1, 0])
     mask = jnp.array([True, False, True])
     self.assertTrue(np.isnan(auroc.auroc(scores, labels, mask)))
-    none = jnp.zeros((2, 0))
-    self.assertTrue(np.isnan(auroc.auroc(none, none > 0)).all())
-    broken = scores.at[0].set(jnp.nan)
+    none = jnp.asarray(np.zeros((2, 0), np.float32))
+    self.assertTrue(np.isnan(auroc.auroc(none, none)).all())
+    broken = jnp.array([jnp.nan, 2.0, 3.0])
     self.assertTrue(np.isnan(auroc.auroc(broken, labels)))
 
   def test_undefined_is_nan_on_the_host(self):
@@ -198,12 +202,13 @@ class BootstrapTest(parameterized.TestCase):
     error = np.sqrt(
       won.mean(1).var() / labels.sum() + won.mean(0).var() / (~labels).sum()
     )
-    estimate, low, high = auroc.bootstrap_auroc(
+    found = auroc.bootstrap_auroc(
       jax.random.key(1),
       jnp.asarray(scores, jnp.float32),
       jnp.asarray(labels),
       draws=1000,
     )
+    estimate, low, high = np.asarray(found)
     self.assertAlmostEqual(float(estimate), won.mean(), places=5)
     self.assertAlmostEqual(float(high - low) / (2 * 1.96 * error), 1, delta=0.1)
 
@@ -223,14 +228,16 @@ class BootstrapTest(parameterized.TestCase):
         groups=jnp.asarray(np.tile(number, copies)[order]) if groups else None,
         draws=1000,
       )
+      found = np.asarray(found)
       self.assertAlmostEqual(float(found[0]), by_pairs(z, y), places=5)
       self.assertBetween(found[0], found[1], found[2])
       return float(found[2] - found[1])
 
     alone = width(1, False)
     # Not to draw within each class as well is a little wider, if at all.
-    self.assertAlmostEqual(width(1, True) / alone, 1.0, delta=0.1)
-    self.assertAlmostEqual(width(4, True) / width(1, True), 1.0, delta=0.1)
+    whole = width(1, True)
+    self.assertAlmostEqual(whole / alone, 1.0, delta=0.1)
+    self.assertAlmostEqual(width(4, True) / whole, 1.0, delta=0.1)
     self.assertAlmostEqual(width(4, False) / alone, 1 / 2, delta=0.05)
 
   def test_padding_is_in_no_group(self):

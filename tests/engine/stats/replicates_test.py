@@ -4,6 +4,8 @@ Intervals made of them are in auroc_test.py and, over all draws, in
 tests/calibration/metrics/resampling_test.py.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,14 +21,19 @@ class RedrawTest(parameterized.TestCase):
   def test_numbers_are_bits_scaled(self, bound):
     bits = np.random.default_rng(0).integers(0, 2**32, 500, np.uint32)
     bits[:2] = 0, 2**32 - 1
-    found = replicates.numbers(jnp.asarray(bits), jnp.asarray(bound))
+    found = jax.jit(replicates.numbers)(bits, np.uint32(bound))
     want = [int(b) * bound >> 32 for b in bits]
     np.testing.assert_array_equal(found, want)
 
   def times(self, **how):
     """How often each sample is drawn, [500, 7]; padding must not be."""
-    draw = replicates.redraw(jnp.asarray(WEIGHTS), **how)
-    drawn = np.asarray(jax.jit(jax.vmap(draw))(KEYS))
+
+    @jax.jit
+    def draw(key):
+      drawn = replicates.redraw(jnp.asarray(WEIGHTS), **how)
+      return jax.vmap(drawn)(jax.random.split(key, 500))
+
+    drawn = np.asarray(draw(jax.random.key(0)))
     self.assertTrue((drawn[:, WEIGHTS == 0] == 0).all())
     return drawn / np.where(WEIGHTS > 0, WEIGHTS, 1)
 
@@ -51,15 +58,17 @@ class RedrawTest(parameterized.TestCase):
     np.testing.assert_array_equal(times[:, [1, 2, 5]].sum(1), 3)
 
 
-KEYS = jax.random.split(jax.random.key(0), 500)
-
-
 class EachTest(absltest.TestCase):
   def test_blocks_change_nothing(self):
     key = jax.random.key(1)
-    whole = replicates.each(jax.random.uniform, key, 7, 1)
+
+    @functools.partial(jax.jit, static_argnums=1)
+    def each(key, size):
+      return replicates.each(jax.random.uniform, key, 7, size)
+
+    whole = each(key, 1)
     # Blocks of 3: the surplus of the last is cut off.
-    parts = replicates.each(jax.random.uniform, key, 7, 2**18 // 3)
+    parts = each(key, 2**18 // 3)
     np.testing.assert_array_equal(parts, whole)
     self.assertLen(np.unique(whole), 7)
 
