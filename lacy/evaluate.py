@@ -16,6 +16,7 @@ import numpy as np
 
 from corpora.text import pipeline
 from engine import mesh as mesh_lib
+from engine import stop
 from lacy import data, measures
 from lm import losses, transformer
 
@@ -83,6 +84,7 @@ class Evaluator:
     for i, batch in enumerate(batches):
       if i == count:
         return
+      stop.check_together()
       yield mesh_lib.device_batch(batch)
 
   def per_token(self, params, arrays: Mapping[str, np.ndarray]):

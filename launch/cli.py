@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from engine import stop
+
 # What bad input raises (loop.DivergedError is arithmetic). Anything else is a
 # bug and keeps its traceback.
 USER_ERRORS = (ValueError, OSError, ModuleNotFoundError, ArithmeticError)
@@ -147,7 +149,11 @@ def main(function: Callable[[], None]) -> None:
     del argv
     _quiet_libraries()
     try:
-      function()
+      with stop.immediate():
+        function()
+    except stop.Interrupted as error:
+      print(error, file=sys.stderr)
+      raise
     except USER_ERRORS as error:
       logging.debug('traceback', exc_info=True)
       fail(error)

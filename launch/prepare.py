@@ -9,6 +9,7 @@ import sys
 from absl import app, flags
 
 from corpora.text import packing, prepare, sources
+from engine import stop
 from engine.report import tables
 
 _CORPUS = flags.DEFINE_string(
@@ -62,13 +63,14 @@ def main(argv: list[str]) -> None:
         f'context must be positive, or 0 to leave the corpus unpacked, got '
         f'{_CONTEXT.value}; change --context'
       )
-    prepared = prepare.prepare(
-      _CORPUS.value,
-      vocab_size=_VOCAB_SIZE.value,
-      tokenizer=_TOKENIZER.value,
-      data_dir=_DATA_DIR.value or None,
-    )
-    text = table(prepared, _CONTEXT.value)
+    with stop.immediate():
+      prepared = prepare.prepare(
+        _CORPUS.value,
+        vocab_size=_VOCAB_SIZE.value,
+        tokenizer=_TOKENIZER.value,
+        data_dir=_DATA_DIR.value or None,
+      )
+      text = table(prepared, _CONTEXT.value)
   except (ValueError, OSError) as error:
     print(f'error: {error}', file=sys.stderr)
     sys.exit(2)

@@ -27,7 +27,7 @@ from calibration.length_bias import world as length_world
 from calibration.recording import cell as cell_lib
 from calibration.recording import record, setup
 from engine import experiment as experiment_lib
-from engine import options
+from engine import options, stop
 from engine.report import claims as claims_lib
 from lm.checkpoints import encoder as encoder_lib
 from lm.judging import judge as asking
@@ -109,6 +109,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
     encoder = encoder_lib.Encoder.load(study.encoder) if study.encoder else None
     found: dict[str, Any] = {}
     for number, (name, _) in enumerate(wanted.cells()):
+      stop.check()
       cell = cell_lib.load(wanted.at(), name, STYLE)
       figures = measure(
         jax.random.fold_in(key, number),

@@ -22,7 +22,7 @@ import numpy as np
 
 from calibration.recording import candidates, log, prompts, question_mix
 from corpora.questions import tasks
-from engine import assets, progress
+from engine import assets, progress, stop
 from engine.runs import manifest as manifest_lib
 from engine.runs import results, writer
 from lm.checkpoints import hub
@@ -239,6 +239,7 @@ def record(
     'recording', len(todo) * recording.file, unit='questions', enabled=enabled
   ) as bar:
     for name, style, number in todo:
+      stop.check()
       began = time.monotonic()
       first = number * recording.file
       some = asked[name][first : first + recording.file]

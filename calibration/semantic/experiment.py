@@ -18,7 +18,7 @@ from calibration.recording import cell as cell_lib
 from calibration.recording import prompts, record, setup
 from calibration.semantic import answered, confidence, probe, recalibrate
 from engine import experiment as experiment_lib
-from engine import options
+from engine import options, stop
 from engine.report import claims as claims_lib
 from engine.stats import auroc as auroc_lib
 
@@ -45,6 +45,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
     folder = wanted.at()
     out: dict[str, Any] = {'form': wanted.form}
     for number, (name, style) in enumerate(wanted.cells()):
+      stop.check()
       found = cell_lib.load(folder, name, style)
       figures, drawn = measure(
         f'{name}, {style}',

@@ -28,7 +28,7 @@ from absl import logging
 
 from corpora import splits
 from corpora.text import sources
-from engine import assets
+from engine import assets, stop
 from engine import progress as progress_lib
 from lm import tokenizer as tokenizer_lib
 
@@ -214,6 +214,7 @@ def _tokenise(docs, tokenizer, folder, progress) -> dict[str, int]:
   ):
     bar.update(len(counts))
     for begin in range(len(counts), len(docs), CHUNK):
+      stop.check()
       texts = [doc['text'] for doc in docs[begin : begin + CHUNK]]
       tokens, chunk = _encode(texts, tokenizer, dtype)
       for file, array in ((tokens_file, tokens), (counts_file, chunk)):

@@ -23,7 +23,7 @@ from diffusion_sampler.sampling import decode, rules
 from diffusion_sampler.sampling import denoiser as denoiser_lib
 from diffusion_sampler.training import setup
 from engine import mesh as mesh_lib
-from engine import options
+from engine import options, stop
 from engine import progress as progress_lib
 from lm import transformer
 
@@ -161,10 +161,11 @@ def in_batches(
     process_index=jax.process_index(),
     process_count=jax.process_count(),
   )
-  return [
-    jax.device_get(run(mesh_lib.device_batch(batch), i))
-    for i, batch in enumerate(batches)
-  ]
+  out = []
+  for i, batch in enumerate(batches):
+    stop.check_together()
+    out.append(jax.device_get(run(mesh_lib.device_batch(batch), i)))
+  return out
 
 
 def answers(

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from engine import stop
 from lacy.cascade import decode
 
 # Where an opening ends: the article says next what its subject is.
@@ -143,6 +144,7 @@ def write(
   """
   made = []
   for article in articles:
+    stop.check()
     made.append(
       decode.generate(
         way.read,

@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 import filelock
 import numpy as np
 
-from engine import assets
+from engine import assets, stop
 from engine import progress as progress_lib
 from lacy.facts import spans as facts
 from lm import tokenizer as tokenizer_lib
@@ -38,7 +38,7 @@ BATCH = 64
 # Below this many documents starting processes costs more than it saves.
 ALONE = 300
 # Seconds without a finished part before looking whether all workers live.
-WATCH = 10.0
+WATCH = 2.0
 
 _NEEDLESS = {
   'ner_first': ['tagger', 'parser', 'attribute_ruler', 'lemmatizer', 'senter'],
@@ -318,6 +318,7 @@ def _make(split, tokenizer, rule, parts, workers, progress) -> None:
       if left:
         _start(tokenizer.to_json(), rule)
       for job in jobs():
+        stop.check()
         bar.update(_part(job))
       return
     assets.fetch('spacy_en')  # once, before many want it
@@ -335,6 +336,7 @@ def _make(split, tokenizer, rule, parts, workers, progress) -> None:
 def _watch(results, started: set) -> Iterator:
   """The results; a pool waits for ever for the part of a killed worker."""
   while True:
+    stop.check()
     try:
       yield results.next(timeout=WATCH)
     except StopIteration:

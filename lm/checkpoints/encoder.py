@@ -22,6 +22,7 @@ import numpy as np
 import tokenizers
 from jaxtyping import Array, Bool, Float
 
+from engine import stop
 from lm import bert
 from lm import tokenizer as tokenizer_lib
 from lm.checkpoints import hub
@@ -152,6 +153,7 @@ class Encoder:
     """Rows of like length, padded: indices, tokens and mask."""
     order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
     for begin in range(0, len(order), self.batch):
+      stop.check()
       rows = order[begin : begin + self.batch]
       length = min(generate.bucket(len(ids[rows[-1]])), self.max_length)
       count = min(1 << (len(rows) - 1).bit_length(), self.batch)

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from engine import stop as stop_lib
 from lm import cache as caches
 from lm import ops, transformer
 from lm.decoding import generate
@@ -110,6 +111,7 @@ def greedy(
   stops = jnp.array(list(stop) or [-1], jnp.int32)
   order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
   for at in range(0, len(order), batch):
+    stop_lib.check()
     rows = order[at : at + batch]
     tokens_BT, lengths_B = padded([prompts[r][shared:] for r in rows], batch)
     found = _greedy(
@@ -228,6 +230,7 @@ def sample(
   heat = jnp.full((batch, max_new_tokens), temperature, jnp.float32)
   out: list = [None] * len(prompts)
   for at in range(0, len(order), batch):
+    stop_lib.check()
     rows = order[at : at + batch]
     tokens_BT, lengths_B = padded(
       [prompts[r][shared:] for r in rows], batch, width

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from engine import stop
 from lm import cache as caches
 from lm import losses, transformer
 from lm.decoding import generate
@@ -287,6 +288,7 @@ def _groups(
   # Like lengths waste little padding; the longest first fails first.
   order = sorted(wanted, key=lambda row: -len(prompts[row]))
   for begin in range(0, len(order), batch):
+    stop.check()
     yield order[begin : begin + batch]
 
 

@@ -33,6 +33,7 @@ from typing import Any
 from absl import logging
 
 from engine import progress
+from engine import stop as stop_lib
 from lm.judging import reply as reply_lib
 from lm.judging import reply_cache
 
@@ -167,6 +168,7 @@ class Endpoint:
           futures.append(sent[same])
         for future in concurrent.futures.as_completed(sent.values()):
           future.result()
+          stop_lib.check()
           bar.update(1)
     finally:
       stop.set()

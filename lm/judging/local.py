@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import tqdm
 
+from engine import stop as stop_lib
 from lm import transformer
 from lm.checkpoints import hub, pretrained_tokenizer, weights
 from lm.decoding import continuous_batching
@@ -134,7 +135,9 @@ class Local:
       for i, p in enumerate(prompts)
     ]
     bar = tqdm.tqdm(futures, desc='asking', disable=len(futures) < 20)
-    return [
-      self.tokenizer.decode([token.id for token in future.result().tokens])
-      for future in bar
-    ]
+    said = []
+    for future in bar:
+      stop_lib.check()
+      ids = [token.id for token in future.result().tokens]
+      said.append(self.tokenizer.decode(ids))
+    return said

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from engine import progress
+from engine import progress, stop
 from probes.comparing import clusters, compare, mixtures, pooling
 
 # Of a site's arrays, those that figures are drawn from.
@@ -131,6 +131,7 @@ def measure(
     'sites', len(sites), unit='sites', enabled=enabled
   ) as bar:
     for number, (name, group) in enumerate(sites.items()):
+      stop.check()
       with jax.default_matmul_precision('highest'):
         found, _ = site(
           jax.random.fold_in(key, number),

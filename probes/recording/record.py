@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from corpora.questions import grading, multiple_choice, tasks
-from engine import assets, progress
+from engine import assets, progress, stop
 from engine.runs import manifest as manifest_lib
 from lm import transformer
 from lm.checkpoints import hub
@@ -178,6 +178,7 @@ def record(
     'recording', len(todo) * recording.file, unit='answers', enabled=enabled
   ) as bar:
     for name, number in todo:
+      stop.check()
       task = loaded[name]
       first = number * recording.file
       asked = task.questions[first : first + recording.file]
