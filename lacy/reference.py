@@ -6,14 +6,13 @@ nothing for the reference.
 
 import hashlib
 import json
-import os
 import pathlib
-import uuid
 
 import numpy as np
 from absl import logging
 
 from engine import assets, checkpoint
+from engine.runs import writer
 from lacy import evaluate
 from lm import transformer
 
@@ -57,8 +56,6 @@ def losses(workdir: str, arrays, corpus) -> np.ndarray:
       pieces=corpus.pieces,
     )
     loss = scorer.per_token(params, arrays)['loss']
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    temporary = cache.with_name(f'.{uuid.uuid4().hex}.npy')
-    np.save(temporary, np.pad(loss, ((0, 0), (1, 0))).astype(np.float32))
-    os.replace(temporary, cache)
+    with writer.replace(cache) as temporary:
+      np.save(temporary, np.pad(loss, ((0, 0), (1, 0))).astype(np.float32))
   return np.load(cache, mmap_mode='r')

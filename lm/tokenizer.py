@@ -11,12 +11,13 @@ import hashlib
 import json
 import os
 import pathlib
-import uuid
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from engine.runs import writer
 
 SPECIALS = ('<CALL>', '<mask>', '<pad>', '<bos>', '<eos>')
 MIN_VOCAB = 256 + len(SPECIALS)
@@ -116,14 +117,9 @@ class Tokenizer:
     return self._core.to_str()
 
   def save(self, path: str | os.PathLike) -> None:
-    """Writes a `tokenizer.json` under a temporary name, then renames."""
-    path = pathlib.Path(path)
-    temporary = path.with_name(f'.{path.name}.{uuid.uuid4().hex}')
-    try:
+    """Writes a `tokenizer.json`, whole or not at all."""
+    with writer.replace(path) as temporary:
       temporary.write_text(self.to_json(), encoding='utf-8')
-      os.replace(temporary, path)
-    finally:
-      temporary.unlink(missing_ok=True)
 
   def __reduce__(self):
     # The core forgets `encode_special_tokens` on its way to another process.

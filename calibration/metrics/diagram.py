@@ -9,14 +9,13 @@ Shapes: T points of the mesh.
 """
 
 import os
-import pathlib
-import uuid
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 from engine.report import figures as plots_lib
+from engine.runs import writer
 
 _BLACK, _ORANGE, _BLUE = plots_lib.COLOURS[:3]
 _GREY = '#8C8C8C'
@@ -68,11 +67,8 @@ class Diagram(NamedTuple):
 
 def save(path: str | os.PathLike, diagram: Diagram) -> None:
   """Writes an npz file, whole or not at all."""
-  path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(f'.{path.name}.{uuid.uuid4().hex}.npz')
-  np.savez(temporary, **diagram._asdict())
-  os.replace(temporary, path)
+  with writer.replace(path) as temporary:
+    np.savez(temporary, **diagram._asdict())
 
 
 def load(path: str | os.PathLike) -> Diagram:

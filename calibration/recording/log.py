@@ -14,9 +14,7 @@ width, C candidates.
 
 import io
 import json
-import os
 import pathlib
-import uuid
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -25,6 +23,7 @@ import numpy as np
 from array_record.python import array_record_module
 
 from corpora.questions.question import Question
+from engine.runs import writer
 
 # Of what a record holds.
 VERSION = 1
@@ -115,9 +114,7 @@ def shard(folder: pathlib.Path, cell: str, number: int) -> pathlib.Path:
 
 def write(path: pathlib.Path, said: Sequence[Said]) -> None:
   """One file, whole or not at all."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(f'.{path.name}.{uuid.uuid4().hex}')
-  try:
+  with writer.replace(path) as temporary:
     file = array_record_module.ArrayRecordWriter(
       str(temporary), 'group_size:1,zstd:3'
     )
@@ -126,9 +123,6 @@ def write(path: pathlib.Path, said: Sequence[Said]) -> None:
         file.write(pack(one))
     finally:
       file.close()
-    os.replace(temporary, path)
-  finally:
-    temporary.unlink(missing_ok=True)
 
 
 def read(folder: pathlib.Path, cell: str) -> Iterator[Said]:

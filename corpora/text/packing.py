@@ -11,14 +11,13 @@ targets [1:].
 
 import contextlib
 import dataclasses
-import os
 import pathlib
-import shutil
-import uuid
 from collections.abc import Iterator
 
 import filelock
 import numpy as np
+
+from engine.runs import writer
 
 BLOCK = 100_000
 _PIECES_AT_ONCE = 1 << 16
@@ -200,9 +199,8 @@ def records(split, context: int, pad_id: int) -> Records:
 def _write(split, context: int, pad_id: int, target: pathlib.Path) -> None:
   """Appends blocks of records, so that a full disk is an OSError."""
   made = plan(np.diff(split.starts), context + 1)
-  building = target.with_name(f'.{target.name}.{uuid.uuid4().hex}')
-  building.mkdir()
-  try:
+  with writer.replace(target) as building:
+    building.mkdir()
     with contextlib.ExitStack() as stack:
       files = {}
       for name, dtype in (
@@ -223,9 +221,6 @@ def _write(split, context: int, pad_id: int, target: pathlib.Path) -> None:
         segments.tofile(files['segments'])
         positions.tofile(files['positions'])
     np.save(building / 'pieces.npy', made.pieces)
-    os.rename(building, target)
-  finally:
-    shutil.rmtree(building, ignore_errors=True)
 
 
 def _blocks(plan: Plan) -> Iterator[Plan]:

@@ -18,7 +18,6 @@ import json
 import os
 import pathlib
 import re
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +29,7 @@ from corpora import splits
 from corpora.text import sources
 from engine import assets, stop
 from engine import progress as progress_lib
+from engine.runs import writer
 from lm import tokenizer as tokenizer_lib
 
 CHUNK = 4096
@@ -172,9 +172,7 @@ def _build(folder, wanted, tokenizer, vocab_size, root, progress) -> None:
     for name in splits.SPLITS
   }
   manifest = {**wanted, 'fingerprint': tokenizer.fingerprint, 'splits': written}
-  temporary = folder / f'.manifest.{uuid.uuid4().hex}'
-  temporary.write_text(json.dumps(manifest, indent=2))
-  os.replace(temporary, folder / 'manifest.json')
+  writer.write_json(folder / 'manifest.json', manifest)
   logging.info('Prepared %s in %s', spec, folder)
 
 
@@ -224,9 +222,8 @@ def _tokenise(docs, tokenizer, folder, progress) -> dict[str, int]:
       bar.update(len(texts))
   counts = np.fromfile(counts_path, np.int64).reshape(-1, 2)
   starts = np.concatenate([[0], np.cumsum(counts[:, 0])]).astype(np.int64)
-  temporary = folder / f'.starts.{uuid.uuid4().hex}.npy'
-  np.save(temporary, starts)
-  os.replace(temporary, folder / 'starts.npy')
+  with writer.replace(folder / 'starts.npy') as temporary:
+    np.save(temporary, starts)
   return {
     'documents': len(counts),
     'tokens': int(starts[-1]),

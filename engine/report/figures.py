@@ -1,6 +1,5 @@
 """What the figures of all areas share: runs, curves, colours; no JAX."""
 
-import json
 import pathlib
 
 import matplotlib
@@ -8,6 +7,8 @@ import matplotlib
 matplotlib.use('Agg')
 
 import matplotlib.pyplot as plt
+
+from engine.runs import writer
 
 # Okabe and Ito's colours, told apart by colour-blind readers too.
 COLOURS = (
@@ -32,7 +33,7 @@ def runs(workdir: pathlib.Path) -> dict[str, list[pathlib.Path]]:
         'summary.json nor sweep.json'
       )
     return {'run': [workdir]}
-  sweep = json.loads(index.read_text())
+  sweep = writer.read_json(index)
   return {
     name: [workdir / f'{name.replace(":", "-")}-{s}' for s in sweep['seeds']]
     for name in sweep['variants']
@@ -42,8 +43,7 @@ def runs(workdir: pathlib.Path) -> dict[str, list[pathlib.Path]]:
 def history(folder: pathlib.Path, key: str) -> tuple[list, list]:
   """Steps at which a metric was logged, and its values."""
   steps, values = [], []
-  for line in (folder / 'metrics.jsonl').read_text().splitlines():
-    entry = json.loads(line)
+  for _, entry in writer.entries(folder / 'metrics.jsonl'):
     if entry.get(key) is not None:
       steps.append(entry['step'])
       values.append(entry[key])

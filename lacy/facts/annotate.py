@@ -19,7 +19,6 @@ import os
 import pathlib
 import shutil
 import sys
-import uuid
 from collections.abc import Iterator, Sequence
 
 import filelock
@@ -27,6 +26,7 @@ import numpy as np
 
 from engine import assets, stop
 from engine import progress as progress_lib
+from engine.runs import writer
 from lacy.facts import spans as facts
 from lm import tokenizer as tokenizer_lib
 
@@ -153,9 +153,8 @@ def _part(job) -> int:
   for (ids, mask), begin, end in zip(marked, starts, starts[1:], strict=False):
     check_tokens(tokens[begin:end], ids, path.parent.parent)
     out[begin + 1 : end - 1] = mask
-  temporary = path.with_name(f'.{uuid.uuid4().hex}.npy')
-  np.save(temporary, np.packbits(out))
-  os.replace(temporary, path)
+  with writer.replace(path) as temporary:
+    np.save(temporary, np.packbits(out))
   return len(texts)
 
 
@@ -284,14 +283,10 @@ def _annotate(split, tokenizer, rule, workers, progress) -> None:
       for path, begin, end in parts
     ]
   )
-  temporary = bits.with_name(f'.{uuid.uuid4().hex}')
-  np.packbits(mask).tofile(temporary)
-  os.replace(temporary, bits)
+  with writer.replace(bits) as temporary:
+    np.packbits(mask).tofile(temporary)
   share = float(mask.mean()) if len(mask) else 0.0
-  temporary.write_text(
-    json.dumps({'made_with': made_with, 'share': share}, indent=2)
-  )
-  os.replace(temporary, manifest)
+  writer.write_json(manifest, {'made_with': made_with, 'share': share})
   shutil.rmtree(parts_folder)
 
 

@@ -9,7 +9,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -20,6 +19,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from engine.runs import writer
 from lm import layout, lora, transformer
 from lm.checkpoints import families
 
@@ -325,10 +325,9 @@ def export(
     value = np.asarray(_lookup(params, row.path), np.float32)
     theirs = row.kind.theirs(value, row.heads)
     tensors[row.name] = np.ascontiguousarray(theirs)
-  temporary = folder.with_name(f'.{folder.name}.{uuid.uuid4().hex}')
-  temporary.mkdir(parents=True)
-  (temporary / 'config.json').write_text(json.dumps(data, indent=2))
-  safetensors.numpy.save_file(
-    tensors, temporary / 'model.safetensors', metadata={'format': 'pt'}
-  )
-  os.replace(temporary, folder)
+  with writer.replace(folder) as building:
+    building.mkdir()
+    writer.write_json(building / 'config.json', data)
+    safetensors.numpy.save_file(
+      tensors, building / 'model.safetensors', metadata={'format': 'pt'}
+    )

@@ -10,14 +10,14 @@ as uint16. Reading a site reads nothing of the others. No pickle.
 Shapes: N samples, D width.
 """
 
-import os
 import pathlib
-import uuid
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import ml_dtypes
 import numpy as np
+
+from engine.runs import writer
 
 
 class Answers(NamedTuple):
@@ -65,14 +65,8 @@ def write(
     if value.dtype == ml_dtypes.bfloat16:
       value, name = value.view(np.uint16), f'{name}:bfloat16'
     arrays[f'site/{name}'] = value
-  path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(f'.{path.name}.{uuid.uuid4().hex}')
-  try:
-    with open(temporary, 'wb') as file:
-      np.savez(file, allow_pickle=False, **arrays)
-    os.replace(temporary, path)
-  finally:
-    temporary.unlink(missing_ok=True)
+  with writer.replace(path) as temporary:
+    np.savez(temporary, allow_pickle=False, **arrays)
 
 
 def _shards(folder, task):

@@ -111,7 +111,7 @@ class FilesTest(Case):
     path = log.shard(self.folder, 'cell', 0)
     # Killed before the rename: nothing is cleaned up.
     with (
-      mock.patch.object(log.os, 'replace', side_effect=KeyboardInterrupt),
+      mock.patch('os.replace', side_effect=KeyboardInterrupt),
       mock.patch.object(pathlib.Path, 'unlink'),
       self.assertRaises(KeyboardInterrupt),
     ):

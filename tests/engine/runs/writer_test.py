@@ -1,20 +1,108 @@
 """Files of a run, and exact means."""
 
 import json
+import os
 import pathlib
+import re
+import stat
 import tempfile
 from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 
 from engine import metrics
+from engine.report import figures
 from engine.runs import results, writer
+from tests import files
+
+_PRODUCT = (
+  'calibration',
+  'corpora',
+  'diffusion_sampler',
+  'engine',
+  'lacy',
+  'launch',
+  'lm',
+  'probes',
+)
 
 
-class WriterTest(absltest.TestCase):
+class ReplaceTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    made = self.enter_context(tempfile.TemporaryDirectory())
+    self.folder = pathlib.Path(made)
+
+  def write(self, path, text, folder):
+    """A file, or a folder that holds one."""
+    if folder:
+      path.mkdir()
+      path = path / 'inside'
+    path.write_text(text)
+
+  @parameterized.parameters(False, True)
+  def test_a_block_that_fails_leaves_nothing_behind(self, folder):
+    path = self.folder / 'new' / 'a.npz'
+    for kind in (ValueError, KeyboardInterrupt):
+      with self.assertRaises(kind), writer.replace(path) as temporary:
+        self.write(temporary, 'half', folder)
+        raise kind
+    with self.assertRaises(ZeroDivisionError), writer.replace(path):
+      _ = 1 / 0  # before anything was written
+    self.assertEmpty(list(path.parent.iterdir()))
+
+  def test_the_old_file_stands_until_the_new_one_is_whole(self):
+    path = self.folder / 'a.txt'
+    path.write_text('old')
+    with writer.replace(path) as temporary:
+      temporary.write_text('new')
+      self.assertEqual(path.read_text(), 'old')
+      self.assertEqual(temporary.suffix, '.txt')  # numpy adds it otherwise
+    self.assertEqual(path.read_text(), 'new')
+    self.assertEqual(list(self.folder.iterdir()), [path])
+
+  @parameterized.parameters(
+    (False, ['file', 'rename', 'folder']),
+    (True, ['file', 'folder', 'rename', 'folder']),
+  )
+  def test_is_on_the_disk_before_its_name_and_the_name_after(
+    self, folder, expected
+  ):
+    seen, rename = [], os.replace
+
+    def fsync(number):
+      made = stat.S_ISDIR(os.fstat(number).st_mode)
+      seen.append('folder' if made else 'file')
+
+    def replace(*names):
+      seen.append('rename')
+      rename(*names)
+
+    with (
+      mock.patch.object(os, 'fsync', fsync),
+      mock.patch.object(os, 'replace', replace),
+      writer.replace(self.folder / 'a') as temporary,
+    ):
+      self.write(temporary, 'text', folder)
+    self.assertEqual(seen, expected)
+
+  def test_nobody_else_renames_by_hand(self):
+    by_hand = re.compile(r'os\.(replace|rename)\(|\.rename\(|uuid4\(\)\.hex')
+    found = {
+      str(path.relative_to(files.ROOT))
+      for package in ('benchmarks', *_PRODUCT)
+      for path in (files.ROOT / package).rglob('*.py')
+      if by_hand.search(path.read_text('utf-8'))
+    }
+    # The server makes ids, and a damaged checkpoint is moved out of the way.
+    others = {'lm/serving/form.py', 'engine/checkpoint.py'}
+    self.assertEqual(found - others, {'engine/runs/writer.py'})
+
+
+class WriterTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
     made = self.enter_context(tempfile.TemporaryDirectory())
@@ -50,6 +138,18 @@ class WriterTest(absltest.TestCase):
       ],
     )
 
+  def test_rewinds_over_lines_that_are_no_entry(self):
+    out = writer.Writer(self.folder)
+    out.metrics(1, {'x': 1})
+    with open(self.folder / 'metrics.jsonl', 'ab') as file:
+      file.write(b'8\n{"a": 1}\n[]\nnull\n{"step": "2"}\n\n\xff{\n')
+    out.metrics(2, {'x': 2})
+    self.assertEqual(
+      figures.history(self.folder, 'x'), ([1, 2], [1, 2]), 'to be drawn'
+    )
+    out.rewind(1)
+    self.assertEqual(self.lines(), [{'step': 1, 'x': 1}])
+
   def test_what_is_not_finite_becomes_null(self):
     writer.Writer(self.folder).metrics(1, {'x': float('nan'), 'y': 'text'})
     self.assertEqual(self.lines(), [{'step': 1, 'x': None, 'y': 'text'}])
@@ -61,6 +161,13 @@ class WriterTest(absltest.TestCase):
       writer.write_json(path, {'x': object()})
     self.assertEqual(json.loads(path.read_text()), {'x': 1})
     self.assertEqual([p.name for p in self.folder.iterdir()], ['a.json'])
+
+  @parameterized.parameters(b'', b'\n', b'{"x": [1, ', b'\xff\xfe')
+  def test_a_damaged_json_file_is_named(self, data):
+    path = self.folder / 'summary.json'
+    path.write_bytes(data)
+    with self.assertRaisesRegex(ValueError, 'summary.json must hold JSON, but'):
+      writer.read_json(path)
 
   def test_splits_scalars_from_arrays(self):
     scalars, arrays = writer.scalars_and_arrays(
