@@ -172,7 +172,9 @@ def _build(folder, wanted, tokenizer, vocab_size, root, progress) -> None:
     for name in splits.SPLITS
   }
   manifest = {**wanted, 'fingerprint': tokenizer.fingerprint, 'splits': written}
-  writer.write_json(folder / 'manifest.json', manifest)
+  # Not `write_json`: it sorts, and here the splits have an order.
+  with writer.replace(folder / 'manifest.json') as temporary:
+    temporary.write_text(json.dumps(manifest, indent=2))
   logging.info('Prepared %s in %s', spec, folder)
 
 
