@@ -3,15 +3,16 @@
 Runs are resumable by construction: the key of a step is folded in from its
 number, the data position is one integer, and what a resumed run writes equals
 what an uninterrupted one writes.
+
+SIGTERM ends training after the step it came in, which is saved, and evaluations
+between two batches (engine/stop.py).
 """
 
 import contextlib
 import dataclasses
 import json
 import pathlib
-import signal
 import statistics
-import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -21,10 +22,10 @@ import numpy as np
 from absl import logging
 from jax.experimental import multihost_utils
 
-from engine import checkpoint, experiment, metrics
+from engine import checkpoint, experiment, metrics, stop
 from engine import mesh as mesh_lib
 from engine import progress as progress_lib
-from engine.runs import train_log, writer
+from engine.runs import lock, stored_config, train_log, writer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,65 +55,16 @@ class DivergedError(ArithmeticError):
   """A metric stopped being finite."""
 
 
-def _flat(config: Mapping, prefix: str = '') -> dict[str, Any]:
-  out = {}
-  for name, value in config.items():
-    if isinstance(value, Mapping):
-      out |= _flat(value, f'{prefix}{name}.')
-    else:
-      out[prefix + name] = value
-  return out
+# A lost machine keeps a lock until its lease with the file server ends.
+_LEASE_SECONDS = 120.0
 
 
-def _check_config(workdir: pathlib.Path, config: Mapping) -> None:
-  """Refuses to go on under another config than the run began with."""
-  path = workdir / 'config.json'
-  if not path.exists():
-    return
-  before, now = _flat(json.loads(path.read_text())), _flat(config)
-  changed = [
-    f'{name} was {before.get(name, "absent")!r}, is {now.get(name, "absent")!r}'
-    for name in sorted(before.keys() | now.keys())
-    if before.get(name) != now.get(name)
-  ]
-  if changed:
-    raise ValueError(
-      f'{workdir} holds a run with another config ({"; ".join(changed)}); '
-      'give its config or another --workdir'
-    )
-
-
-class _Terminated:
-  """Whether SIGTERM came; the handler of before is put back at the end.
-
-  Of many processes all must stop after the same step: there JAX's own
-  preemption service watches for the signal and agrees on the step.
-  """
-
-  def __init__(self):
-    self._seen = False
-
-  def at(self, step: int) -> bool:
-    """Whether to stop after `step`."""
-    if jax.process_count() > 1:
-      return multihost_utils.reached_preemption_sync_point(step)
-    return self._seen
-
-  @contextlib.contextmanager
-  def watch(self):
-    def note(signum, frame):
-      del signum, frame
-      self._seen = True
-
-    main = threading.current_thread() is threading.main_thread()
-    if jax.process_count() > 1 or not main:  # somebody else watches
-      yield self
-      return
-    before = signal.signal(signal.SIGTERM, note)
-    try:
-      yield self
-    finally:
-      signal.signal(signal.SIGTERM, before)
+def _lock(workdir: pathlib.Path):
+  """The first process locks for its whole job."""
+  if jax.process_index():
+    return contextlib.nullcontext()
+  many = jax.process_count() > 1
+  return lock.hold(workdir, wait=_LEASE_SECONDS if many else 0.0)
 
 
 def _check_finite(step, values, checkpoints) -> None:
@@ -148,9 +100,12 @@ def run(
     progress: show a bar on a terminal, a line a minute in a log.
 
   Returns:
-    The summary, as in summary.json; {'interrupted': step} after SIGTERM.
+    The summary, as in summary.json.
 
   Raises:
+    stop.Interrupted: after SIGTERM; what was done is saved.
+    BlockingIOError: another process is at work in `workdir`.
+    checkpoint.DamagedError: of the checkpoints there none is intact.
     ValueError: another config or another model in `workdir`.
     DivergedError: a metric is not finite.
     OSError: no room for a checkpoint.
@@ -159,43 +114,49 @@ def run(
   workdir = pathlib.Path(workdir)
   workdir.mkdir(parents=True, exist_ok=True)
   full_config = json.loads(json.dumps(full_config or {}))
-  _check_config(workdir, full_config)
-  out = writer.Writer(
-    workdir, active=jax.process_index() == 0, tensorboard=config.tensorboard
-  )
-  out.json('config.json', full_config)
   mesh = mesh_lib.make(mesh_config or mesh_lib.MeshConfig())
   with (
+    stop.deferred(),
     mesh_lib.use(mesh),
+    _lock(workdir),
     checkpoint.Checkpoints(
       workdir, keep=config.keep, clean=True
     ) as checkpoints,
-    _Terminated().watch() as terminated,
   ):
+    stop.check_together()
+    stored_config.check(workdir, full_config)
+    out = writer.Writer(
+      workdir, active=jax.process_index() == 0, tensorboard=config.tensorboard
+    )
+    out.json(stored_config.NAME, full_config)
     root = jax.random.key(config.seed)
     init_key, train_key, eval_key = jax.random.split(root, 3)
-    state, data_state, shardings = _start(exp, init_key, mesh, checkpoints)
-    done = _finished(workdir, int(state.step), config.steps)
+    state, data_state, shardings = _start(
+      exp, init_key, mesh, checkpoints.resume
+    )
+    first = int(state.step)
+    done = _finished(workdir, first, config.steps)
     if done is not None:
       return done
-    # A run killed between its last evaluation and its summary has one line
-    # that is written again.
-    redo = 'eval/' if int(state.step) == config.steps else None
-    out.rewind(int(state.step), redo=redo)
+    out.remove('summary.json')  # of a shorter run, or one that lost steps
+    # A run stopped in an evaluation, or killed between its last one and its
+    # summary, writes the line of that evaluation again.
+    owed = data_state is not None and data_state.get('owes_evaluation', False)
+    redo = 'eval/' if owed or first == config.steps else None
+    out.rewind(first, redo=redo)
     seconds = {'train': 0.0, 'eval': 0.0, 'compile': 0.0}
     log = train_log.Interval()
     if exp.step is not None:
       trainer = _Trainer(
         exp, config, mesh, shardings, checkpoints, out, log, seconds
       )
-      state = trainer.train(
-        state, data_state, train_key, eval_key, terminated, progress
+      state = trainer.train(state, data_state, train_key, eval_key, progress)
+    try:
+      results = _evaluate(
+        {**exp.evals, **exp.final}, state, eval_key, 'final', out, seconds
       )
-      if int(state.step) < config.steps:
-        return {'interrupted': int(state.step)}
-    results = _evaluate(
-      {**exp.evals, **exp.final}, state, eval_key, 'final', out, seconds
-    )
+    except stop.Interrupted:
+      raise stop.Interrupted(int(state.step) if exp.step else None) from None
   summary = results | {
     'steps': int(state.step),
     'parameters': sum(x.size for x in jax.tree.leaves(state.params)),
@@ -221,9 +182,13 @@ def evaluate(
 
   Arrays go to evals/<name>-again.npz; the run's own files stay as they are.
 
+  The mesh need not be the one of the training.
+
   Raises:
+    stop.Interrupted: after SIGTERM.
     FileNotFoundError: no checkpoint there.
-    ValueError: it is of another model.
+    checkpoint.DamagedError: the newest one is damaged.
+    ValueError: it has another model.
   """
   workdir = pathlib.Path(workdir)
   if not checkpoint.exists(workdir):
@@ -232,13 +197,19 @@ def evaluate(
     )
   mesh = mesh_lib.make(mesh_config or mesh_lib.MeshConfig())
   with (
+    stop.deferred(),
     mesh_lib.use(mesh),
     checkpoint.Checkpoints(workdir, keep=None) as checkpoints,
   ):
     init_key, _, eval_key = jax.random.split(jax.random.key(seed), 3)
-    state, _, _ = _start(exp, init_key, mesh, checkpoints)
+
+    def newest(abstract):
+      return checkpoints.restore(checkpoints.latest(), abstract)
+
+    state, _, _ = _start(exp, init_key, mesh, newest)
     results = {}
     for i, (name, function) in enumerate({**exp.evals, **exp.final}.items()):
+      stop.check_together()
       made = function(state, jax.random.fold_in(eval_key, i))
       scalars, arrays = writer.scalars_and_arrays(made)
       results |= scalars
@@ -247,19 +218,26 @@ def evaluate(
   return results | {'steps': int(state.step)}
 
 
-def _start(exp, key, mesh, checkpoints):
-  """State (fresh or restored), the data position, and the shardings."""
+def _start(exp, key, mesh, restore):
+  """State (fresh or restored), the data state, and the shardings.
+
+  Args:
+    exp: what runs.
+    key: of fresh parameters.
+    mesh: where the state goes.
+    restore: abstract state -> (state, data state), None if nothing was saved.
+  """
   boxed = jax.eval_shape(exp.init, key)
   shardings = mesh_lib.state_shardings(mesh, boxed)
-  step = checkpoints.latest()
-  if step is not None:
-    abstract = jax.tree.map(
-      lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
-      mesh_lib.unbox(boxed),
-      shardings,
-    )
-    state, data_state = checkpoints.restore(step, abstract)
-    logging.info('Resumed at step %d', step)
+  abstract = jax.tree.map(
+    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+    mesh_lib.unbox(boxed),
+    shardings,
+  )
+  found = restore(abstract)
+  if found is not None:
+    state, data_state = found
+    logging.info('Resumed at step %d', int(state.step))
     return state, data_state, shardings
   init = jax.jit(lambda k: mesh_lib.unbox(exp.init(k)), out_shardings=shardings)
   state = init(key)
@@ -273,7 +251,7 @@ def _finished(workdir, step, steps):
   path = workdir / 'summary.json'
   if not path.exists():
     return None
-  summary = json.loads(path.read_text())
+  summary = writer.read_json(path)
   return summary if step == summary.get('steps') == steps else None
 
 
@@ -281,6 +259,7 @@ def _evaluate(evals, state, key, when, out, seconds) -> dict[str, Any]:
   began = time.monotonic()
   results, line = {}, {}
   for i, (name, evaluate) in enumerate(evals.items()):
+    stop.check_together()
     made = evaluate(state, jax.random.fold_in(key, i))
     scalars, arrays = writer.scalars_and_arrays(made)
     out.arrays(name, when, arrays)
@@ -305,13 +284,20 @@ class _Trainer:
       exp.step, donate_argnums=0, out_shardings=(shardings, None)
     )
 
-  def train(self, state, data_state, key, eval_key, terminated, progress):
+  def train(self, state, data_state, key, eval_key, progress):
+    """The state after the last step.
+
+    Raises:
+      stop.Interrupted: after a step that is saved.
+    """
     c = self.config
     first = int(state.step)
     batches = iter(self.exp.train_data())
     if data_state is not None:
       batches.set_state(data_state['position'])
       self.log.set_state(data_state['log'])
+      if data_state.get('owes_evaluation') and first < c.steps:
+        self._evaluate(state, batches, eval_key)
     pending = None
     began = time.monotonic()
     with progress_lib.Progress(
@@ -333,27 +319,42 @@ class _Trainer:
         # An interval also ends where a run may be cut, so that the lines of
         # a resumed run are those of an uninterrupted one.
         log = after % c.log_every == 0 or evals or save or after == c.steps
-        stop = terminated.at(after) or after == c.steps
-        if log or stop:
+        asked = stop.asked_at(after)
+        last = asked or after == c.steps
+        if log or last:
           self._read(after, pending, bar)
           pending = None
         if log:
           self.out.metrics(after, self.log.take())
         if evals and after < c.steps:
-          _evaluate(
-            self.exp.evals, state, eval_key, str(after), self.out, self.seconds
-          )
-          self.log.pause()
-        if save or stop:
-          data_state = checkpoint.jsonable(
-            {'position': batches.get_state(), 'log': self.log.state()}
-          )
-          self.checkpoints.save(after, state, data_state, wait=stop)
-          self.log.pause()
-        if stop:
-          break
+          self._evaluate(state, batches, eval_key)
+        if save or last:
+          self._save(state, batches, wait=last)
+        if asked and after < c.steps:
+          raise stop.Interrupted(after)
     self.seconds['train'] = time.monotonic() - began - self.seconds['eval']
     return state
+
+  def _evaluate(self, state, batches, key):
+    """Evaluates between two steps; if interrupted, saves that it is owed."""
+    step, cut = int(state.step), False
+    try:
+      _evaluate(self.exp.evals, state, key, str(step), self.out, self.seconds)
+    except stop.Interrupted:
+      cut = True
+    if jax.process_count() > 1:  # all save, or none
+      cut = bool(multihost_utils.process_allgather(np.bool_(cut)).any())
+    self.log.pause()
+    if cut:
+      if self.checkpoints.latest() != step:
+        self._save(state, batches, wait=True, owes_evaluation=True)
+      raise stop.Interrupted(step)
+
+  def _save(self, state, batches, *, wait: bool, **more):
+    data = {'position': batches.get_state(), 'log': self.log.state(), **more}
+    step, data = int(state.step), checkpoint.jsonable(data)
+    self.checkpoints.save(step, state, data, wait=wait)
+    self.log.pause()
 
   def _read(self, step, values, bar):
     values = jax.device_get(values)

@@ -185,6 +185,11 @@ class Writer:
     with replace(path) as temporary:
       np.savez(temporary, **values)
 
+  def remove(self, name: str) -> None:
+    """Removes a file that no longer holds, if there is one."""
+    if self._active:
+      (self.workdir / name).unlink(missing_ok=True)
+
   def json(self, name: str, value) -> None:
     if self._active:
       write_json(self.workdir / name, value)
