@@ -239,12 +239,17 @@ def _start(exp, key, mesh, restore):
     state, data_state = found
     logging.info('Resumed at step %d', int(state.step))
     return state, data_state, shardings
-  init = jax.jit(lambda k: mesh_lib.unbox(exp.init(k)), out_shardings=shardings)
-  state = init(key)
+  state = jax.jit(_fresh, static_argnums=0, out_shardings=shardings)(
+    exp.init, key
+  )
   if exp.load is not None:
     params = exp.load(state.params, shardings.params)
     state = state.replace(params=params)
   return state, None, shardings
+
+
+def _fresh(init, key):
+  return mesh_lib.unbox(init(key))
 
 
 def _finished(workdir, step, steps):

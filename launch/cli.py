@@ -1,6 +1,7 @@
 """What the launchers share: flags and errors a user can act on; no JAX."""
 
 import difflib
+import json
 import logging as std_logging
 import os
 import pathlib
@@ -152,6 +153,7 @@ def main(function: Callable[[], None]) -> None:
       with stop.immediate():
         function()
     except stop.Interrupted as error:
+      print(json.dumps({'interrupted': error.step}))
       print(error, file=sys.stderr)
       raise
     except USER_ERRORS as error:

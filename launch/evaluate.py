@@ -66,7 +66,7 @@ def main() -> None:
     summary = setup.train(asked, workdir, program=program)
   if jax.process_index():
     return
-  if program.step is None and 'interrupted' not in summary:
+  if program.step is None:
     show.figures(exp.figures, workdir)
     if exp.rows:
       print(tables.of_runs(exp.columns, exp.rows(summary)))

@@ -17,7 +17,8 @@ import jax
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from engine import checkpoint, loop
+from engine import checkpoint, experiment, loop, stop
+from engine import mesh as mesh_lib
 from engine.runs import writer
 from tests import files
 from tests.engine import toy
@@ -46,6 +47,11 @@ def steady(summary):
     for k, v in summary.items()
     if not k.startswith('seconds') and k != 'tokens_per_second'
   }
+
+
+def ask():
+  """Asks this process to stop."""
+  os.kill(os.getpid(), signal.SIGTERM)
 
 
 class RunCase(parameterized.TestCase):
@@ -113,6 +119,14 @@ class LoopTest(RunCase):
     self.assertEqual(seen[0], crash // 3 * 3)  # the last save, not the start
     self.assert_same_run(whole, cut)
 
+  def interrupt(self, folder, step, **kw):
+    """Runs until SIGTERM ends it after `step`."""
+    with self.assertRaises(stop.Interrupted) as caught:
+      toy.run(folder, **kw)
+    self.assertEqual((caught.exception.step, caught.exception.code), (step, 75))
+    self.assertEqual(signal.getsignal(signal.SIGTERM), signal.SIG_DFL)
+    self.assertFalse((folder / 'summary.json').exists())
+
   @parameterized.parameters(4, 7)
   def test_sigterm_inside_an_interval(self, cut_at):
     whole, cut = self.folder(), self.folder()
@@ -121,14 +135,119 @@ class LoopTest(RunCase):
       def append(self, row):
         super().append(row)
         if row == cut_at:
-          os.kill(os.getpid(), signal.SIGTERM)
+          ask()
 
     toy.run(whole, save_every=0)
-    summary = toy.run(cut, save_every=0, seen=Signals())
-    self.assertEqual(summary, {'interrupted': cut_at + 1})
-    self.assertEqual(signal.getsignal(signal.SIGTERM), signal.SIG_DFL)
+    self.interrupt(cut, cut_at + 1, save_every=0, seen=Signals())
     toy.run(cut, save_every=0)
     self.assert_same_run(whole, cut)
+
+  @parameterized.parameters(0, 4)
+  def test_sigterm_between_the_items_of_an_evaluation(self, save_every):
+    whole, cut = self.folder(), self.folder()
+    toy.run(whole, save_every=save_every)
+    made = []
+
+    def item(step):
+      made.append(step)
+      if len(made) in (1, 2):  # in the evaluation, and when it is made up for
+        ask()
+
+    self.interrupt(cut, 4, save_every=save_every, item=item)
+    self.interrupt(cut, 4, save_every=save_every, item=item)
+    self.assertEqual(made, [4, 4])
+    seen = []
+    toy.run(cut, save_every=save_every, item=item, seen=seen)
+    self.assertEqual((made[2:], seen[0]), ([4, 4, 8, 8, 12, 12], 4))
+    self.assert_same_run(whole, cut)
+
+  def test_sigterm_in_the_final_evaluation(self):
+    whole, cut = self.folder(), self.folder()
+    toy.run(whole)
+    self.interrupt(cut, 12, item=lambda step: step == 12 and ask())
+    seen = []
+    toy.run(cut, seen=seen)
+    self.assertEmpty(seen)  # nothing was trained again
+    self.assert_same_run(whole, cut)
+
+  def test_sigterm_where_nothing_is_trained(self):
+    def recording():
+      for number in range(3):
+        stop.check()
+        if number not in recorded:
+          recorded.append(number)
+          if number == 1:
+            ask()
+      return {'count': len(recorded)}
+
+    recorded, folder = [], self.folder()
+    program = experiment.only_evaluates(lambda state, key: recording(), steps=1)
+    config = loop.RunConfig(steps=1)
+    with self.assertRaises(stop.Interrupted) as caught:
+      loop.run(program, config, folder, progress=False)
+    self.assertIsNone(caught.exception.step)
+    self.assertEqual(recorded, [0, 1])
+    summary = loop.run(program, config, folder, progress=False)
+    self.assertEqual((recorded, summary['count']), ([0, 1, 2], 3))
+
+  def test_sigterm_while_a_checkpoint_is_evaluated_again(self):
+    folder = self.folder()
+    toy.run(folder)
+    with self.assertRaises(stop.Interrupted):
+      loop.evaluate(toy.make(item=lambda step: ask()), folder)
+
+  def test_a_second_process_is_refused(self):
+    folder = self.folder()
+
+    def item(step):
+      if step == 4:
+        with self.assertRaisesRegex(
+          BlockingIOError, f'{folder} is in use by process {os.getpid()};'
+        ):
+          toy.run(folder)
+
+    self.assertEqual(toy.run(folder, item=item)['steps'], 12)
+
+  def test_a_damaged_checkpoint_costs_its_steps_and_nothing_else(self):
+    whole, hurt = self.folder(), self.folder()
+    toy.run(whole)
+    toy.run(hurt)
+    ckpt = hurt / checkpoint.FOLDER
+    (ckpt / '12' / 'state' / '_METADATA').write_bytes(b'')
+    with open(hurt / 'metrics.jsonl', 'a') as file:
+      file.write('8\n{"a": 1}\n{"step"')
+    seen = []
+    with self.assertLogs(level='ERROR') as logs:
+      toy.run(hurt, seen=seen)
+    self.assertRegex(' '.join(logs.output), r'/12 is damaged: state/_METADATA')
+    self.assertEqual(seen, [9, 10, 11])
+    self.assert_same_run(whole, hurt)
+    self.assertTrue((ckpt / 'damaged-12').exists())
+
+  def test_a_run_goes_on_for_more_steps_on_other_devices(self):
+    def run(folder, config, mesh):
+      return loop.run(
+        toy.make(steps=12, width=8),
+        loop.RunConfig(**config, log_every=2),
+        folder,
+        mesh_config=mesh_lib.MeshConfig(**mesh),
+        full_config={'run': config, 'mesh': mesh},
+        progress=False,
+      )
+
+    whole, grown = self.folder(), self.folder()
+    one = run(whole, {'steps': 12}, {'fsdp': 4})
+    run(grown, {'steps': 6, 'keep': 1}, {'fsdp': 2})
+    two = run(grown, {'steps': 12, 'keep': 3}, {'fsdp': 4})
+    self.assertEqual(two['steps'], 12)
+    # Sums over other devices have another order.
+    np.testing.assert_allclose(weights(whole), weights(grown), atol=1e-5)
+    with self.assertRaisesRegex(ValueError, 'run.steps was 12, is 6'):
+      run(grown, {'steps': 6, 'keep': 3}, {'fsdp': 4})
+    again = loop.evaluate(
+      toy.make(width=8), whole, mesh_config=mesh_lib.MeshConfig(fsdp=2)
+    )
+    self.assertAlmostEqual(again['norm'], one['norm'], places=5)
 
   def test_the_last_interval_may_be_short(self):
     folder = self.folder()
@@ -264,13 +383,16 @@ class LoopTest(RunCase):
 
 
 class KilledTest(RunCase):
-  """A process of its own, killed from outside."""
+  """Processes that are killed from outside."""
 
   # A few megabytes, so that a save takes long enough to be hit.
   WIDE = 1_000_000
 
-  def start(self, folder, *, steps, save_every, width, slow):
-    arguments = [str(a) for a in (folder, steps, save_every, width, slow)]
+  def start(self, folder, *, lives, steps, save_every, width, slow):
+    """A process that has one child after another run in `folder`."""
+    arguments = [
+      str(a) for a in (folder, lives, steps, save_every, width, slow)
+    ]
     # Bits are the same only where the devices and the compiler are.
     here = {
       'JAX_PLATFORMS': 'cpu',
@@ -283,61 +405,65 @@ class KilledTest(RunCase):
       [sys.executable, '-m', 'tests.engine.toy', *arguments],
       cwd=files.ROOT,
       env=os.environ | here,
+      stdout=subprocess.PIPE,
       stderr=subprocess.DEVNULL,
+      start_new_session=True,
+      text=True,
     )
-    self.addCleanup(process.wait)
-    self.addCleanup(process.kill)  # whatever a test ends with; runs first
+    self.addCleanup(process.communicate)
+    # Whatever a test ends with, its child goes too; runs first.
+    self.addCleanup(os.killpg, process.pid, signal.SIGKILL)
     return process
 
-  def wait_for(self, process, condition, seconds=120):
+  def end(self, process, condition, number, seconds=120):
+    """Sends a signal to the child once `condition` holds; how it ended."""
+    child = int(process.stdout.readline())
     end = time.monotonic() + seconds
     while not condition():
-      self.assertIsNone(process.poll(), 'ended before it was killed')
       self.assertLess(time.monotonic(), end, 'nothing to kill')
       time.sleep(0.002)
+    os.kill(child, number)
+    return int(process.stdout.readline())
 
-  def test_sigkill_at_three_moments_of_a_save(self):
+  def test_killed_at_three_moments_of_a_save_then_asked_to_stop(self):
     whole, folder = self.folder(), self.folder()
-    size = dict(steps=8, save_every=1, width=self.WIDE)
+    size = dict(steps=16, save_every=1, width=self.WIDE)
     toy.run(whole, **size)
     ckpt = folder / checkpoint.FOLDER
 
+    def logged():
+      return len(lines(folder)) if (folder / 'metrics.jsonl').exists() else 0
+
     def saving(pattern):
-      """A save has come as far as `pattern`, beside a whole checkpoint."""
+      """A save has come as far as `pattern`, beside a whole checkpoint.
+
+      Not the save that the run before left: this one has made steps.
+      """
+      before = logged()
 
       def reached():
-        return checkpoint.exists(folder) and any(ckpt.glob(pattern))
+        here = checkpoint.exists(folder) and any(ckpt.glob(pattern))
+        return here and logged() > before
 
       return reached
 
     # The folder is made; its arrays are being written; they are merged.
     hit = 0
+    process = self.start(folder, lives=4, **size, slow=0.05)
     for pattern in ('*tmp*', '*tmp*/*/ocdbt*/d/*', '*tmp*/*/d/*'):
-      process = self.start(folder, **size, slow=0.05)
-      self.wait_for(process, saving(pattern))
-      process.kill()
-      process.wait()
+      status = self.end(process, saving(pattern), signal.SIGKILL)
+      self.assertEqual(status, -signal.SIGKILL)
       hit += any(ckpt.glob('*tmp*'))
       self.assertTrue(checkpoint.exists(folder))
       self.assertFalse((folder / 'summary.json').exists())
     self.assertGreater(hit, 0)  # else nothing was cut short
-    toy.run(folder, **size)
-    self.assert_same_run(whole, folder)
-    self.assertFalse(any(ckpt.glob('*tmp*')))
-
-  def test_sigterm_saves_and_exits_0(self):
-    whole, folder = self.folder(), self.folder()
-    size = dict(steps=60, save_every=0, width=7)
-    toy.run(whole, **size)
-    process = self.start(folder, **size, slow=0.2)
-    metrics = folder / 'metrics.jsonl'
-    self.wait_for(process, metrics.exists)
-    process.send_signal(signal.SIGTERM)
-    self.assertEqual(process.wait(60), 0)
-    self.assertTrue(checkpoint.exists(folder))
+    # The locks of the dead kept nobody out.
+    status = self.end(process, saving('*tmp*/*/d/*'), signal.SIGTERM)
+    self.assertEqual(status, stop.STATUS)
     self.assertFalse((folder / 'summary.json').exists())
     toy.run(folder, **size)
     self.assert_same_run(whole, folder)
+    self.assertFalse(any(ckpt.glob('*tmp*')))
 
 
 if __name__ == '__main__':

@@ -3,36 +3,32 @@
 Run as a module it trains in a folder, for tests that kill a process.
 """
 
+import functools
+import os
 import sys
+import time
 
+import flax.linen as nn
 import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from engine import experiment, loop, metrics, optim
+from engine import experiment, loop, metrics, optim, stop
 
 WIDTH = 5
 
 
-def make(*, steps=12, width=WIDTH, poison=None, slow=0.0, seen=None):
-  """The experiment; `poison`: a step whose batch is nan.
-
-  Args:
-    steps: of the schedule.
-    width: of the model.
-    poison: see above.
-    slow: seconds to wait for a batch.
-    seen: a list that collects the batches read.
-  """
-  import time
-
+@functools.cache
+def _functions(steps, width):
+  """`init` and `step`: the same ones every time, so that they compile once."""
   optimiser, _ = optim.make(
     optim.OptimConfig(peak_lr=0.2, warmup_steps=2), steps
   )
 
   def init(key):
-    params = {'w': jax.random.normal(key, (width,))}
+    w = jax.random.normal(key, (width,))
+    params = {'w': nn.LogicallyPartitioned(w, ('embed',))}
     return experiment.TrainState(
       step=jnp.int32(0), params=params, opt_state=optimiser.init(params)
     )
@@ -49,6 +45,30 @@ def make(*, steps=12, width=WIDTH, poison=None, slow=0.0, seen=None):
     mean = metrics.Mean(total=value * count, count=count)
     return state, {'loss': mean, 'tokens': count, **norms}
 
+  return init, step
+
+
+def make(
+  *,
+  steps=12,
+  width=WIDTH,
+  poison=None,
+  slow=0.0,
+  seen=None,
+  item=None,
+):
+  """The experiment.
+
+  Args:
+    steps: of the schedule.
+    width: of the model.
+    poison: a step whose batch is nan.
+    slow: seconds to wait for a batch.
+    seen: a list that collects the batches read.
+    item: called with the step for each of two items of an evaluation.
+  """
+  init, step = _functions(steps, width)
+
   def row(i):
     time.sleep(slow)
     if seen is not None:
@@ -61,10 +81,15 @@ def make(*, steps=12, width=WIDTH, poison=None, slow=0.0, seen=None):
     return grain.MapDataset.range(10_000).map(row).to_iter_dataset(options)
 
   def probe(state, key):
+    for _ in range(2):
+      stop.check()
+      if item is not None:
+        item(int(state.step))
+    w = np.asarray(state.params['w'])
     return {
-      'norm': float(jnp.sum(state.params['w'] ** 2)),
+      'norm': float(np.sum(w**2)),
       'draw': float(jax.random.uniform(key)),
-      'weights': state.params['w'],
+      'weights': w,
     }
 
   return experiment.Program(
@@ -90,12 +115,28 @@ def run(workdir, *, steps=12, save_every=3, full_config=None, **kw):
   )
 
 
+def _lives(workdir, count, **kw):
+  """Runs in children of this process, which has imported all they need.
+
+  Prints the number of each, and how it ended.
+  """
+  for _ in range(count):
+    child = os.fork()
+    if not child:
+      run(workdir, **kw)
+      os._exit(0)
+    print(child, flush=True)
+    _, status = os.waitpid(child, 0)
+    print(os.waitstatus_to_exitcode(status), flush=True)
+
+
 if __name__ == '__main__':
   # A wide model and a save a step: most of the time goes into saving.
-  run(
+  _lives(
     sys.argv[1],
-    steps=int(sys.argv[2]),
-    save_every=int(sys.argv[3]),
-    width=int(sys.argv[4]),
-    slow=float(sys.argv[5]),
+    int(sys.argv[2]),
+    steps=int(sys.argv[3]),
+    save_every=int(sys.argv[4]),
+    width=int(sys.argv[5]),
+    slow=float(sys.argv[6]),
   )

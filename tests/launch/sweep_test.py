@@ -9,6 +9,7 @@ from absl.testing import absltest
 from ml_collections import ConfigDict
 
 from configs import common
+from engine import stop
 from launch import setup, variants
 
 
@@ -77,10 +78,10 @@ class SweepTest(absltest.TestCase):
       },
     )
 
-  def test_an_interrupted_run_ends_the_sweep_with_0(self):
+  def test_an_interrupted_run_ends_the_sweep_unfinished(self):
     def train(cfg, workdir):
       self.train(cfg, workdir)
-      return {'interrupted': 7}
+      raise stop.Interrupted(7)
 
     with (
       mock.patch.object(setup, 'ask', lambda cfg: cfg),
@@ -88,7 +89,7 @@ class SweepTest(absltest.TestCase):
       self.assertRaises(SystemExit) as caught,
     ):
       variants.sweep(config(), self.folder)
-    self.assertEqual(caught.exception.code, 0)
+    self.assertEqual(caught.exception.code, stop.STATUS)
     self.assertLen(self.runs, 1)
     self.assertFalse((self.folder / 'sweep.json').exists())
 

@@ -12,13 +12,13 @@ import time
 from absl.testing import absltest
 
 from configs.lacy import bios
-from engine import checkpoint
+from engine import checkpoint, stop
 from launch import setup
 from tests import files
 
 
 class TrainTest(absltest.TestCase):
-  def test_sigterm_saves_exits_0_and_another_config_is_refused(self):
+  def test_sigterm_saves_exits_75_and_another_config_is_refused(self):
     with tempfile.TemporaryDirectory() as folder:
       process = subprocess.Popen(
         [
@@ -48,7 +48,7 @@ class TrainTest(absltest.TestCase):
         printed, _ = process.communicate(timeout=60)
       finally:
         process.kill()
-      self.assertEqual(process.returncode, 0)
+      self.assertEqual(process.returncode, stop.STATUS)
       last = json.loads(metrics.read_text().splitlines()[-1])
       self.assertEqual(json.loads(printed), {'interrupted': last['step']})
       self.assertTrue(checkpoint.exists(folder))
