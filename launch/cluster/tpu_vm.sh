@@ -3,12 +3,13 @@
 #
 #   launch/cluster/tpu_vm.sh NAME ZONE CONFIG WORKDIR [flag ...]
 #   launch/cluster/tpu_vm.sh v5e-64 us-west4-a configs/lacy/olmo_wiki_pod.py \
-#     /mnt/shared/runs/olmo --config.seed=1
+#     /mnt/shared/runs/olmo --config.run.seed=1
 #
 # Copies the committed tree to every host, installs it with the TPU runtime and
 # starts one process a host; they find each other by themselves (--distributed).
-# WORKDIR and $SOCRATIC_DATA must lie on a file system that all hosts mount: run
-# the same line again after a preemption and the run goes on where it was saved.
+# WORKDIR and $SOCRATIC_DATA must be on a file system that all hosts mount: run
+# the same line again after a preemption (the processes end with status 75) and
+# the run goes on where it was saved.
 # $PYTHON names the hosts' Python >= 3.11 (default python3). The processes
 # outlive this shell; the last lines say how to follow and how to stop them.
 set -euo pipefail
@@ -22,6 +23,8 @@ shift 4
 python=${PYTHON:-python3}
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+git rev-parse --verify --quiet HEAD > /dev/null || {
+  echo "$0 must be in a git clone, whose tree it copies" >&2; exit 2; }
 archive=$(mktemp --suffix=.tar.gz)
 trap 'rm -f "$archive"' EXIT
 git archive --format=tar.gz --output="$archive" HEAD
