@@ -1,5 +1,6 @@
 """Runs on clusters: examples that work, exit statuses that are obeyed."""
 
+import configparser
 import importlib.util
 import os
 import pathlib
@@ -138,6 +139,14 @@ class StatusTest(parameterized.TestCase):
     ):
       self.assertIn(str(stop.STATUS), path.read_text('utf-8'))
       self.assertNotIn('exits 0', path.read_text('utf-8'))
+
+  def test_the_scripts_are_part_of_an_installed_package(self):
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / 'setup.cfg')
+    patterns = re.findall(r'\*\.\w+', setup['options.package_data']['*'])
+    for path in CLUSTER.iterdir():
+      if path.is_file() and path.suffix != '.py':
+        self.assertTrue(any(map(path.match, patterns)), path)
 
 
 if __name__ == '__main__':
