@@ -134,8 +134,8 @@ class Checkpoints:
         damaged[step] = error
         continue
       for other, error in damaged.items():
-        moved = self._move_aside(other)
-        logging.error('%s; moved to %s', error, moved)
+        logging.error('%s', error)
+        self._move_aside(other)
       if damaged:
         logging.error('Going on from the intact checkpoint of step %d', step)
         self._manager.reload()
@@ -148,16 +148,16 @@ class Checkpoints:
       )
     return None
 
-  def _move_aside(self, step: int) -> pathlib.Path:
-    target, count = self.folder / f'{DAMAGED}{step}', 1
-    while target.exists():  # of an earlier time
-      count += 1
-      target = self.folder / f'{DAMAGED}{step}-{count}'
+  def _move_aside(self, step: int) -> None:
     if jax.process_index() == 0:
+      target, count = self.folder / f'{DAMAGED}{step}', 1
+      while target.exists():  # of an earlier time
+        count += 1
+        target = self.folder / f'{DAMAGED}{step}-{count}'
       (self.folder / str(step)).rename(target)
+      logging.error('Moved to %s', target)
     if jax.process_count() > 1:
-      multihost_utils.sync_global_devices(f'moved {target}')
-    return target
+      multihost_utils.sync_global_devices(f'moved {step}')
 
   def restore(self, step: int, abstract_state):
     """The state at `step`, laid out as `abstract_state`, and the data state.
