@@ -7,13 +7,13 @@ written with a real partner (lacy/cascade/experiment.py), and how much of it is
 supported.
 """
 
-import json
 import pathlib
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 from engine.report import figures as plots_lib
+from engine.runs import finished
 
 # ANSI: called facts, called others, and facts kept that came out wrong.
 _CALLED_FACT, _CALLED, _WRONG, _PLAIN = (
@@ -32,9 +32,10 @@ def _arrays(folder: pathlib.Path) -> dict[str, np.ndarray]:
 def losses(workdir: pathlib.Path) -> pathlib.Path:
   """Held-out loss by step, facts on the left, all else on the right."""
   figure, panels = plt.subplots(1, 2, figsize=(9, 3.4))
+  runs = finished.sweep_runs(workdir)
   titles = {'loss_fact': 'fact tokens', 'loss_nonfact': 'all other tokens'}
   for axes, (key, title) in zip(panels, titles.items(), strict=True):
-    for number, (name, folders) in enumerate(plots_lib.runs(workdir).items()):
+    for number, (name, folders) in enumerate(runs.items()):
       curves = [plots_lib.history(f, f'eval/validation/{key}') for f in folders]
       steps = curves[0][0]
       values = np.array([values for _, values in curves])
@@ -57,7 +58,8 @@ def delegation(workdir: pathlib.Path) -> pathlib.Path:
   figure, axes = plt.subplots(figsize=(5.6, 4))
   share = 0.0
   beta = None
-  for number, (name, folders) in enumerate(plots_lib.runs(workdir).items()):
+  runs = finished.sweep_runs(workdir)
+  for number, (name, folders) in enumerate(runs.items()):
     made = [_arrays(folder) for folder in folders]
     x = made[0]['curve_call_share']
     y = np.array([m['curve_facts_right'] for m in made])
@@ -65,7 +67,7 @@ def delegation(workdir: pathlib.Path) -> pathlib.Path:
     dashes = '-' if number < len(plots_lib.COLOURS) else '--'
     axes.plot(x, y.mean(0), dashes, color=colour, label=name, lw=2)
     axes.fill_between(x, y.min(0), y.max(0), color=colour, alpha=0.15, lw=0)
-    summary = json.loads((folders[0] / 'summary.json').read_text())
+    summary = finished.open_run(folders[0]).summary
     share, beta = summary['fact_share_eval'], summary['beta']
     error = summary['oracle_error']
   axes.axvline(beta, color='0.6', ls=':', lw=1)
@@ -90,7 +92,7 @@ def article(workdir: pathlib.Path, *, colour: bool = True) -> str:
   would state itself and get wrong; with `colour`, backgrounds say the same.
   """
   blocks = []
-  for name, folders in plots_lib.runs(workdir).items():
+  for name, folders in finished.sweep_runs(workdir).items():
     made = _arrays(folders[0])
     segments = made['article_segments']
     # The first record whose first document is of readable length.
@@ -132,7 +134,7 @@ LEGEND = (
 
 def cascade(workdir: pathlib.Path) -> pathlib.Path:
   """Share of what is written that is supported, by the partner's share."""
-  summary = json.loads((workdir / 'summary.json').read_text())
+  summary = finished.open_run(workdir).summary
   curves: dict[str, list[str]] = {}
   names = [
     key.rpartition('/')[0] for key in summary if key.endswith('/precision')

@@ -6,13 +6,13 @@ nothing for the reference.
 
 import hashlib
 import json
-import pathlib
 
+import jax
 import numpy as np
 from absl import logging
 
 from engine import assets, checkpoint
-from engine.runs import writer
+from engine.runs import finished, writer
 from lacy import evaluate
 from lm import transformer
 
@@ -20,34 +20,33 @@ from lm import transformer
 def losses(workdir: str, arrays, corpus) -> np.ndarray:
   """-log p of every target under the model of `workdir`, [R, T + 1] float32.
 
-  Column 0, which is never a target, is zero.
+  Column 0, which is never a target, is zero. The losses are stored under a
+  hash of the weights and of all else that they depend on, so a run that was
+  trained anew in the same folder gets losses of its own.
 
   Raises:
     FileNotFoundError: no finished run there.
-    ValueError: that model was trained on other records.
+    ValueError: the run was continued and is not finished, or its model was
+      trained on other records.
   """
-  folder = pathlib.Path(workdir)
-  if not (folder / 'config.json').exists():
-    raise FileNotFoundError(
-      f'lacy.reference={workdir} must be the workdir of a finished run, but '
-      'has no config.json; train it first with lacy.rule=standard'
-    )
-  cfg = json.loads((folder / 'config.json').read_text())
+  run = finished.open_run(
+    workdir, key='lacy.reference', train='with lacy.rule=standard'
+  )
   for key in ('corpus', 'context', 'vocab_size', 'tokenizer', 'bios'):
-    mine, theirs = getattr(corpus.config, key), cfg['data'].get(key)
+    mine, theirs = getattr(corpus.config, key), run.config['data'].get(key)
     if theirs is not None and mine != theirs:
       raise ValueError(
         f'lacy.reference={workdir} was trained with data.{key}={theirs!r}, '
         f'this run has {mine!r}; use a reference on the same records'
       )
-  params, step = checkpoint.restore_params(folder)
-  name = f'{folder.resolve()} {step} {corpus.fingerprint} {corpus.config}'
-  digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+  params, step = checkpoint.restore_params(run.workdir)
+  model = transformer.TransformerConfig(**run.config['model'])
+  digest = _digest(params, model, corpus)
   cache = assets.cache_dir() / 'reference' / f'{digest}.npy'
   if not cache.exists():
     logging.info('Losses of the reference model %s at step %d', workdir, step)
     scorer = evaluate.Evaluator(
-      model=transformer.TransformerConfig(**cfg['model']),
+      model=model,
       call_id=corpus.call_id,
       trained_to_call=False,
       beta=0.0,
@@ -59,3 +58,17 @@ def losses(workdir: str, arrays, corpus) -> np.ndarray:
     with writer.replace(cache) as temporary:
       np.save(temporary, np.pad(loss, ((0, 0), (1, 0))).astype(np.float32))
   return np.load(cache, mmap_mode='r')
+
+
+def _digest(params, model: transformer.TransformerConfig, corpus) -> str:
+  """32 hex digits of the weights, the model's shape and the records."""
+  digest = hashlib.sha256()
+  # The fingerprint is of the corpus and its tokenizer; packing needs T.
+  records = [corpus.fingerprint, corpus.config.context, corpus.call_id]
+  digest.update(json.dumps([repr(model), *records]).encode())
+  for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+    array = np.ascontiguousarray(leaf)
+    name = [jax.tree_util.keystr(path), str(array.dtype), array.shape]
+    digest.update(json.dumps(name).encode())
+    digest.update(array.reshape(-1).view(np.uint8))
+  return digest.hexdigest()[:32]

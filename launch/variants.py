@@ -16,7 +16,7 @@ import jax
 from absl import logging
 from ml_collections import ConfigDict
 
-from engine.runs import writer
+from engine.runs import finished, writer
 from launch import setup
 
 _FOLDER = re.compile(r'\{([^{}]+)\}')
@@ -84,7 +84,7 @@ def sweep(config: ConfigDict, workdir: pathlib.Path) -> dict[str, list[dict]]:
   variants, seeds = config.sweep.variants.to_dict(), config.sweep.seeds
   for s, seed in enumerate(seeds):
     folders = {
-      name: str(workdir / f'{name.replace(":", "-")}-{seed}')
+      name: str(finished.variant_folder(workdir, name, seed))
       for name in variants
     }
     for v, (name, changes) in enumerate(variants.items()):

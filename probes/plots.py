@@ -18,6 +18,7 @@ import numpy as np
 
 from engine.report import figures as plots_lib
 from engine.report import tables
+from engine.runs import finished
 
 _BLACK, _ORANGE, _BLUE, _GREEN, _PINK, _SKY, _RED, _ = plots_lib.COLOURS
 _COLOURS = (_BLUE, _ORANGE, _GREEN, _PINK, _SKY, _RED, '#8C8C8C', _BLACK)
@@ -329,7 +330,7 @@ FIGURES = {
 
 
 def _made(workdir: pathlib.Path) -> Iterator[tuple[str, Any]]:
-  for variant, folders in plots_lib.runs(workdir).items():
+  for variant, folders in finished.sweep_runs(workdir).items():
     summaries = [json.loads((f / 'summary.json').read_text()) for f in folders]
     yield f'{variant}-layers', layers(summaries)
     for group, arrays in groups(folders[0]).items():
@@ -359,7 +360,7 @@ def show(workdir: pathlib.Path, *, colour: bool) -> str:
     'sparse/chance@50',
   )
   rows = [('', 'site', *keys)]
-  for variant, folders in plots_lib.runs(workdir).items():
+  for variant, folders in finished.sweep_runs(workdir).items():
     summary = json.loads((folders[0] / 'summary.json').read_text())
     for group in groups(folders[0]):
       values = [summary.get(f'{group}/{key}') for key in keys]

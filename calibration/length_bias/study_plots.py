@@ -14,6 +14,7 @@ import numpy as np
 from calibration.length_bias import plots as length_plots
 from engine.report import figures as plots_lib
 from engine.report import tables as tables_lib
+from engine.runs import finished
 
 
 def tables(summary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -34,7 +35,7 @@ def tables(summary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def figures(workdir: pathlib.Path) -> Iterator[tuple[str, Any]]:
   """(name, figure) of a finished run or sweep; of its first seed."""
   world = None
-  for variant, folders in plots_lib.runs(workdir).items():
+  for variant, folders in finished.sweep_runs(workdir).items():
     summary = json.loads((folders[0] / 'summary.json').read_text())
     found = tables(summary)
     world = found.pop('controlled')
@@ -75,7 +76,7 @@ def show(workdir: pathlib.Path, *, colour: bool = False) -> str:
   """AUROC of every estimator, means over sets, of the first seed."""
   del colour
   blocks = []
-  for variant, folders in plots_lib.runs(workdir).items():
+  for variant, folders in finished.sweep_runs(workdir).items():
     summary = json.loads((folders[0] / 'summary.json').read_text())
     mean = {
       key.removeprefix('mean/'): [value]

@@ -16,6 +16,7 @@ from calibration.metrics import diagram
 from calibration.recording import prompts
 from engine.report import figures as plots_lib
 from engine.report import tables as tables_lib
+from engine.runs import finished
 
 _BLACK, _ORANGE, _BLUE, _GREEN = plots_lib.COLOURS[:4]
 _GREY = '#8C8C8C'
@@ -108,7 +109,7 @@ def styles(runs: dict[str, Cells]):
 def figures(workdir: pathlib.Path) -> Iterator[tuple[str, Any]]:
   """(name, figure) of a finished run or sweep; of its first seed."""
   runs = {}
-  for name, folders in plots_lib.runs(workdir).items():
+  for name, folders in finished.sweep_runs(workdir).items():
     runs[name] = cells(folders[0])
     yield f'{name}-reliability', reliability(runs[name], name)
   yield 'styles', styles(runs)
@@ -124,7 +125,7 @@ def show(workdir: pathlib.Path, *, colour: bool = False) -> str:
   del colour
   keys = ('right', 'confidence', 'gap', 'split_gap', 'smece', 'floor', 'auroc')
   rows = [('', 'cell', 'n', 'M', *keys)]
-  for variant, folders in plots_lib.runs(workdir).items():
+  for variant, folders in finished.sweep_runs(workdir).items():
     summary = json.loads((folders[0] / 'summary.json').read_text())
     for name, style in cells(folders[0]):
       start = f'{name}/{style}'

@@ -11,7 +11,6 @@ Shapes: S seeds, n rounds.
 """
 
 import collections
-import json
 import pathlib
 import re
 import textwrap
@@ -24,6 +23,7 @@ from corpora import puzzles
 from diffusion_sampler.report import claims
 from engine.report import claims as claims_lib
 from engine.report import figures as plots_lib
+from engine.runs import finished
 
 
 class Run(NamedTuple):
@@ -83,14 +83,15 @@ def gather(workdir: pathlib.Path) -> list[Run]:
   """
   out = []
   alone = not (workdir / 'sweep.json').exists()
-  for name, folders in plots_lib.runs(workdir).items():
-    config = json.loads((folders[0] / 'config.json').read_text())
+  for name, folders in finished.sweep_runs(workdir).items():
+    opened = [finished.open_run(folder) for folder in folders]
+    config = opened[0].config
     task, seed = _task(config['data']), config['run']['seed']
     denoiser = pathlib.Path(config.get('denoiser') or folders[0]).name
     run = Run(
       variant='policy' if alone else name,
       folders=folders,
-      summaries=[json.loads((f / 'summary.json').read_text()) for f in folders],
+      summaries=[run.summary for run in opened],
       answer=task.answer,
       eos_id=task.eos_id,
       world=(f'denoiser: {denoiser.removesuffix(f"-{seed}")}', task.name),

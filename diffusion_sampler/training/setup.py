@@ -1,8 +1,6 @@
 """From a config to checked settings, puzzles and finished runs."""
 
 import dataclasses
-import json
-import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -14,6 +12,7 @@ from corpora import puzzles as puzzles_lib
 from corpora.text import pipeline
 from diffusion_sampler.sampling import canvas
 from engine import checkpoint, options
+from engine.runs import finished as finished_lib
 from lm import transformer
 
 
@@ -105,16 +104,11 @@ def finished(workdir: str, key: str) -> Finished:
 
   Raises:
     FileNotFoundError: no finished run there.
+    ValueError: the run was continued and is not finished.
   """
-  folder = pathlib.Path(workdir)
-  if not workdir or not (folder / 'config.json').exists():
-    raise FileNotFoundError(
-      f'{key}={workdir!r} must be the workdir of a finished run, but has no '
-      f'config.json; train it first and set --config.{key}'
-    )
-  config = json.loads((folder / 'config.json').read_text())
-  params, _ = checkpoint.restore_params(folder)
-  return Finished(config, params)
+  run = finished_lib.open_run(workdir, key=key)
+  params, _ = checkpoint.restore_params(run.workdir)
+  return Finished(run.config, params)
 
 
 def frozen_denoiser(

@@ -1,4 +1,4 @@
-"""What the figures of all areas share: runs, curves, colours; no JAX."""
+"""What the figures of all areas share: curves, colours, files; no JAX."""
 
 import pathlib
 
@@ -21,23 +21,6 @@ COLOURS = (
   '#D55E00',
   '#F0E442',
 )
-
-
-def runs(workdir: pathlib.Path) -> dict[str, list[pathlib.Path]]:
-  """Folders of the runs by variant; a single run is its own sweep."""
-  index = workdir / 'sweep.json'
-  if not index.exists():
-    if not (workdir / 'summary.json').exists():
-      raise FileNotFoundError(
-        f'{workdir} must hold a finished run or sweep, but has neither '
-        'summary.json nor sweep.json'
-      )
-    return {'run': [workdir]}
-  sweep = writer.read_json(index)
-  return {
-    name: [workdir / f'{name.replace(":", "-")}-{s}' for s in sweep['seeds']]
-    for name in sweep['variants']
-  }
 
 
 def history(folder: pathlib.Path, key: str) -> tuple[list, list]:

@@ -26,6 +26,7 @@ from calibration.semantic.mechanism import data, measure
 from corpora.text import pipeline
 from engine import checkpoint, metrics, optim, options
 from engine import experiment as experiment_lib
+from engine.runs import finished
 from lm import init as model_init
 from lm import transformer
 
@@ -245,7 +246,8 @@ def open_program(
   started = None
   if s.start:
     # On the host: where it goes is known when the mesh is.
-    started = jax.device_get(checkpoint.restore_params(s.start)[0])
+    run = finished.open_run(s.start, key='start')
+    started = jax.device_get(checkpoint.restore_params(run.workdir)[0])
 
   def test(state, key):
     view = measure.view(s.model, s.world, f, s.seed, measured)

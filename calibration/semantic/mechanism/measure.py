@@ -11,8 +11,6 @@ never right), L levels of confidence.
 
 import dataclasses
 import functools
-import json
-import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -29,6 +27,7 @@ from calibration.semantic.mechanism import data
 from engine import checkpoint, options
 from engine import experiment as experiment_lib
 from engine import mesh as mesh_lib
+from engine.runs import finished
 from lm import transformer
 
 # Keeps logarithms finite where a model gives a value nothing.
@@ -273,16 +272,6 @@ def probes(
   return {name: float(value) for name, value in out.items()}
 
 
-def _run(folder: str) -> dict[str, Any]:
-  path = pathlib.Path(folder) / 'config.json'
-  if not folder or not path.exists():
-    raise FileNotFoundError(
-      f'start={folder!r} must be the workdir of a finished run, but has no '
-      'config.json; train it first and set --config.start'
-    )
-  return json.loads(path.read_text())
-
-
 def model_of(
   world: data.World, values: Mapping[str, Any]
 ) -> transformer.TransformerConfig:
@@ -323,7 +312,7 @@ def open_program(
   Raises:
     FileNotFoundError: no such run.
   """
-  run = _run(start)
+  run = finished.open_run(start, key='start').config
   world, seed = data.World(**run['world']), run['run']['seed']
   model = model_of(world, run['model'])
 

@@ -17,6 +17,7 @@ import numpy as np
 from calibration.semantic.mechanism import claims
 from engine.report import figures as plots_lib
 from engine.report import tables
+from engine.runs import finished
 from engine.stats import ranks
 
 _BLACK, _ORANGE, _BLUE, _GREEN, _PINK, _SKY, _RED, _ = plots_lib.COLOURS
@@ -180,7 +181,7 @@ def probes(runs: Runs):
 
 def figures(workdir: pathlib.Path) -> Iterator[tuple[str, Any]]:
   """Names and figures of a sweep."""
-  runs = plots_lib.runs(workdir)
+  runs = finished.sweep_runs(workdir)
   for made in (training, reliability, probes):
     yield made.__name__, made(runs)
 
@@ -195,6 +196,6 @@ def show(workdir: pathlib.Path, *, colour: bool = False) -> str:
   del colour
   found = {
     name: _summaries(folders)
-    for name, folders in plots_lib.runs(workdir).items()
+    for name, folders in finished.sweep_runs(workdir).items()
   }
   return tables.of_runs(claims.COLUMNS, found, right=False)
