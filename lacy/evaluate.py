@@ -1,4 +1,4 @@
-"""Runs a model over held-out records and hands the numbers to figures.py.
+"""Runs a model over held-out records and hands the numbers to measures.py.
 
 Teacher-forced: contexts are the true text, so that methods are compared on
 the same positions (section 7; the free-running cascade is
@@ -31,6 +31,8 @@ class Evaluator:
 
   Attributes:
     model: shape of the model.
+    vocab_size: ids that have a token. A model may have more rows: these are
+      in the softmax that it was trained with, and are never its prediction.
     call_id: the id of CALL.
     trained_to_call: whether p(CALL) means anything. If not, calls go where
       the top probability over V is lowest: the CALL row of a model never
@@ -42,6 +44,7 @@ class Evaluator:
   """
 
   model: transformer.TransformerConfig
+  vocab_size: int
   call_id: int
   trained_to_call: bool
   beta: float
@@ -63,7 +66,9 @@ class Evaluator:
       stats = losses.vocab_stats(
         hidden, table, text.targets, excluded=self.call_id
       )
-      high, best = losses.vocab_top(hidden, table, excluded=self.call_id)
+      # The rows past the last token have no token to predict.
+      known = table[: self.vocab_size]
+      high, best = losses.vocab_top(hidden, known, excluded=self.call_id)
       return {
         'valid': text.weights > 0,
         'fact': batch.facts,

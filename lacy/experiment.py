@@ -204,6 +204,7 @@ def make_evaluator(
   """What evaluates models of these settings."""
   return evaluate.Evaluator(
     model=s.model,
+    vocab_size=corpus.vocab_size,
     call_id=corpus.call_id,
     trained_to_call=trained_to_call,
     beta=s.lacy.beta,

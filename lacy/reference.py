@@ -47,6 +47,7 @@ def losses(workdir: str, arrays, corpus) -> np.ndarray:
     logging.info('Losses of the reference model %s at step %d', workdir, step)
     scorer = evaluate.Evaluator(
       model=model,
+      vocab_size=corpus.vocab_size,
       call_id=corpus.call_id,
       trained_to_call=False,
       beta=0.0,

@@ -93,9 +93,7 @@ def sweep_runs(
   return {'run': [root]}
 
 
-def variant_folder(
-  root: pathlib.Path, variant: str, seed: int
-) -> pathlib.Path:
+def variant_folder(root: pathlib.Path, variant: str, seed: int) -> pathlib.Path:
   """The workdir of one run of a sweep."""
   return root / f'{variant.replace(":", "-")}-{seed}'
 

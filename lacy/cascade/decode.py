@@ -32,7 +32,7 @@ class Encoder(Protocol):
 
 
 class Reading(NamedTuple):
-  """What the small model says next: `score` orders calls, `token` is over V."""
+  """What the small model says: `score` orders calls, `token` is its own."""
 
   score: float
   token: int
@@ -59,61 +59,116 @@ class RunningQuantile:
     return greater < self.beta * seen
 
 
+class Counts(NamedTuple):
+  """Accounts of a generation, or of its beginning.
+
+  `calls` of `decisions`; `tokens` of the small model that were generated, and
+  the `delegated` ones, whose first character the partner wrote.
+  """
+
+  calls: int
+  decisions: int
+  delegated: int
+  tokens: int
+
+
+class Mark(NamedTuple):
+  """A decision or a token: its character in the text, and who wrote it."""
+
+  place: int
+  partner: bool
+
+
 @dataclasses.dataclass
 class Cascaded:
   """A generation and its accounts.
 
   `spans`: character ranges of `text` that the partner wrote.
-  `decisions`, `calls`: decode decisions and how many were calls.
-  `tokens`, `delegated`: generated small-model tokens, and those whose first
-  character the partner wrote.
+  `decisions`: every decision, at the character that it wrote or would have.
+  `tokens`: the generated tokens of the small model.
   """
 
   text: str
   spans: list[tuple[int, int]]
-  decisions: int = 0
-  calls: int = 0
-  tokens: int = 0
-  delegated: int = 0
+  decisions: list[Mark] = dataclasses.field(default_factory=list)
+  tokens: list[Mark] = dataclasses.field(default_factory=list)
+
+  def counts(self, end: int | None = None) -> Counts:
+    """Accounts of the text before character `end`, of all of it if None.
+
+    The decision that ended the text belongs to the last character.
+    """
+    end = len(self.text) if end is None else end
+    whole = end == len(self.text)
+    made = [m.partner for m in self.decisions if m.place < end or whole]
+    tokens = [m.partner for m in self.tokens if m.place < end]
+    return Counts(sum(made), len(made), sum(tokens), len(tokens))
 
   @property
   def call_decision_rate(self) -> float:
-    return self.calls / max(self.decisions, 1)
+    counts = self.counts()
+    return counts.calls / max(counts.decisions, 1)
 
   @property
   def delegated_token_fraction(self) -> float:
-    return self.delegated / max(self.tokens, 1)
+    counts = self.counts()
+    return counts.delegated / max(counts.tokens, 1)
+
+
+def _split(logits, call_id: int, size: int):
+  """Logit of CALL, log-sum-exp of the other rows, best token and its logit.
+
+  All rows but CALL are in the softmax, as in training, but only the first
+  `size` rows have a token to write.
+  """
+  logits = np.array(logits, np.float64)
+  call = logits[call_id]
+  logits[call_id] = -np.inf
+  high = logits.max()
+  lse = high + np.log(np.exp(logits - high).sum())
+  token = int(logits[:size].argmax())
+  return call, lse, token, logits[token]
 
 
 def call_reader(
-  logits_fn: Callable[[Sequence[int]], np.ndarray], call_id: int
+  logits_fn: Callable[[Sequence[int]], np.ndarray], call_id: int, size: int
 ) -> Callable[[Sequence[int]], Reading]:
-  """Readings from logits [V]: log-odds of CALL, argmax without it."""
+  """Readings from logits: log-odds of CALL, and the best of `size` tokens.
+
+  Args:
+    logits_fn: ids to logits, [V] with V at least `size`.
+    call_id: the row of CALL.
+    size: ids of the tokenizer; the rows behind them are never written.
+  """
 
   def read(ids):
-    logits = np.array(logits_fn(ids), np.float64)
-    call = logits[call_id]
-    logits[call_id] = -np.inf
-    high = logits.max()
-    lse = high + np.log(np.exp(logits - high).sum())
-    return Reading(score=float(call - lse), token=int(logits.argmax()))
+    call, lse, token, _ = _split(logits_fn(ids), call_id, size)
+    return Reading(score=float(call - lse), token=token)
 
   return read
 
 
 def uncertainty_reader(
-  logits_fn: Callable[[Sequence[int]], np.ndarray], call_id: int
+  logits_fn: Callable[[Sequence[int]], np.ndarray], call_id: int, size: int
 ) -> Callable[[Sequence[int]], Reading]:
   """For models never taught to call: minus the top log-probability over V."""
 
   def read(ids):
-    logits = np.array(logits_fn(ids), np.float64)
-    logits[call_id] = -np.inf
-    high = logits.max()
-    lse = high + np.log(np.exp(logits - high).sum())
-    return Reading(score=float(lse - high), token=int(logits.argmax()))
+    _, lse, token, high = _split(logits_fn(ids), call_id, size)
+    return Reading(score=float(lse - high), token=token)
 
   return read
+
+
+def continuation(
+  tokenizer: Encoder, ids: Sequence[int], new: Sequence[int]
+) -> str:
+  """The text that `new` adds behind `ids`.
+
+  Alone, a tokenizer in the style of SentencePiece decodes `new` without the
+  space that it begins with.
+  """
+  return tokenizer.decode([*ids, *new])[len(tokenizer.decode(ids)) :]
 
 
 def greedy_partner(
@@ -133,9 +188,9 @@ def greedy_partner(
       if token == tokenizer.eos_id:
         break
       new.append(token)
-      if BROKEN not in tokenizer.decode(new):
+      if BROKEN not in continuation(tokenizer, ids, new):
         break
-    return tokenizer.decode(new)
+    return continuation(tokenizer, ids, new)
 
   return partner
 
@@ -160,44 +215,49 @@ def generate(
     max_decisions: decode decisions at most.
 
   A character may span several ids. Ids that do not make whole characters yet
-  wait behind the text, and nobody is called in the middle of a character.
+  wait behind the text, and nobody is called in the middle of a character. An
+  id that adds no text ends it: a stop id of a checkpoint, or a special token
+  behind which every decision would be the same.
   """
   out = Cascaded(text=prompt, spans=[])
   pending: list[int] = []
-  while out.decisions < max_decisions:
-    ids = [tokenizer.bos_id, *tokenizer.encode(out.text), *pending]
-    reading = read(ids)
-    out.decisions += 1
-    if threshold.observe(reading.score) and not pending:
-      out.calls += 1
+  while len(out.decisions) < max_decisions:
+    ids = [tokenizer.bos_id, *tokenizer.encode(out.text)]
+    reading = read([*ids, *pending])
+    called = threshold.observe(reading.score) and not pending
+    out.decisions.append(Mark(len(out.text), called))
+    if called:
       piece = partner(out.text)
       if not piece:
         break
       out.spans.append((len(out.text), len(out.text) + len(piece)))
       out.text += piece
       continue
-    if reading.token == tokenizer.eos_id:
+    ends = reading.token == tokenizer.eos_id
+    if ends or not continuation(tokenizer, ids, [reading.token]):
       break
     pending.append(reading.token)
-    piece = tokenizer.decode(pending)
+    piece = continuation(tokenizer, ids, pending)
     if BROKEN not in piece or len(pending) >= MAX_CHARACTER_IDS:
       out.text += piece
       pending = []
-  _count_tokens(out, tokenizer, prompt)
+  out.tokens = _tokens(out, tokenizer, prompt)
   return out
 
 
-def _count_tokens(out: Cascaded, tokenizer: Encoder, prompt: str) -> None:
-  """Counts the generated tokens by who wrote their first character."""
+def _tokens(out: Cascaded, tokenizer: Encoder, prompt: str) -> list[Mark]:
+  """The generated tokens, by who wrote their first character."""
   written = np.zeros(len(out.text) + 1, bool)
   for start, end in out.spans:
     written[start:end] = True
   ids = tokenizer.encode(out.text)
+  marks = []
   place = 0
-  for i, token in enumerate(ids):
+  for i in range(len(ids)):
     if place >= len(prompt):
-      out.tokens += 1
-      out.delegated += bool(written[place])
-    piece = tokenizer.decode([token])
-    whole = BROKEN not in piece
-    place = place + len(piece) if whole else len(tokenizer.decode(ids[: i + 1]))
+      marks.append(Mark(place, bool(written[place])))
+    before = tokenizer.decode(ids[: i + 1])
+    # In the middle of a character the next id belongs to it too.
+    if out.text.startswith(before) or not before.endswith(BROKEN):
+      place = len(before)
+  return marks

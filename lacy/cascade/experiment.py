@@ -22,10 +22,10 @@ from engine import checkpoint, options
 from engine import experiment as experiment_lib
 from engine import mesh as mesh_lib
 from engine import progress as progress_lib
+from engine.runs import finished
 from lacy import data, experiment
 from lacy.cascade import decode, factscore, support, writing
 from lacy.cascade import partner as partner_lib
-from lm import transformer
 from lm.decoding import reader as readers
 from lm.judging import endpoint
 
@@ -100,35 +100,37 @@ class CascadeConfig:
         )
 
 
-def folders(runs: str, methods: Sequence[str]) -> dict[str, pathlib.Path]:
-  """Folders of the runs by method, the first seed of a sweep.
+def open_runs(
+  runs: str, methods: Sequence[str]
+) -> dict[str, finished.Finished]:
+  """The runs by method, the first seed of a sweep; one run by its rule.
 
   Raises:
-    FileNotFoundError: neither a sweep nor a run there.
-    ValueError: a method that the sweep has not.
+    FileNotFoundError: no finished sweep or run there.
+    ValueError: a method that the sweep has not, or runs on different data.
   """
-  root = pathlib.Path(runs)
-  if (root / 'sweep.json').exists():
-    sweep = json.loads((root / 'sweep.json').read_text())
-    unknown = sorted(set(methods) - set(sweep['variants']))
-    if unknown:
-      raise ValueError(
-        f'cascade.methods must be of {", ".join(sweep["variants"])}, got '
-        f'{unknown[0]!r}'
-      )
-    seed = sweep['seeds'][0]
-    return {
-      name: root / f'{name.replace(":", "-")}-{seed}'
-      for name in methods or sweep['variants']
-    }
-  if not (root / 'config.json').exists():
-    raise FileNotFoundError(
-      f'cascade.runs={runs} must be the folder of a finished sweep or run, and '
-      'has neither sweep.json nor config.json; make demo, or train one with '
-      'launch.train and change --config.cascade.runs'
+  found = finished.sweep_runs(runs, key='cascade.runs')
+  alone = found == {'run': [pathlib.Path(runs)]}
+  unknown = sorted(set(methods) - set(found))
+  if unknown and not alone:
+    raise ValueError(
+      f'cascade.methods must be of {", ".join(found)}, got {unknown[0]!r}'
     )
-  cfg = json.loads((root / 'config.json').read_text())
-  return {cfg['lacy']['rule']: root}
+  opened = {
+    name: finished.open_run(found[name][0], key='cascade.runs')
+    for name in (found if alone else methods or found)
+  }
+  if alone:
+    opened = {run.config['lacy']['rule']: run for run in opened.values()}
+  sections = {
+    json.dumps(run.config['data'], sort_keys=True) for run in opened.values()
+  }
+  if len(sections) != 1:
+    raise ValueError(
+      f'cascade.methods must be trained on the same data, and '
+      f'{", ".join(opened)} have {len(sections)} different sections data'
+    )
+  return opened
 
 
 class Small(NamedTuple):
@@ -141,20 +143,17 @@ class Small(NamedTuple):
   history: tuple[float, ...]
 
 
-def open_run(
-  folder: pathlib.Path, corpus: data.Corpus, *, size: int
+def open_reader(
+  run: finished.Finished, corpus: data.Corpus, *, size: int
 ) -> Callable[[Sequence[int]], decode.Reading]:
   """Readings of a run: by p(CALL), or by doubt where CALL was never trained."""
-  cfg = json.loads((folder / 'config.json').read_text())
-  s = experiment.settings(cfg)
-  params, _ = checkpoint.restore_params(folder)
-  reader = readers.Reader(
-    transformer.TransformerConfig(**cfg['model']), params, size=size
-  )
+  s = experiment.settings(run.config)
+  params, _ = checkpoint.restore_params(run.workdir)
+  reader = readers.Reader(s.model, params, size=size)
   make = (
     decode.call_reader if s.lacy.selection.calls else decode.uncertainty_reader
   )
-  return make(reader.read, corpus.call_id)
+  return make(reader.read, corpus.call_id, corpus.vocab_size)
 
 
 def calibrated(read, tokenizer, texts, *, max_decisions: int) -> Small:
@@ -231,11 +230,9 @@ def score(
   }
   if judged is not None:
     out |= judged(
-      [
-        article.opening + text
-        for article, text in zip(articles, texts, strict=True)
-      ],
+      texts,
       [article.text for article in articles],
+      given=[article.opening for article in articles],
     )
   return out
 
@@ -261,8 +258,8 @@ def settings(cfg: Mapping[str, Any]) -> CascadeConfig:
 def evaluate(c: CascadeConfig) -> dict[str, Any]:
   """Figures as '<way>/<name>', and the marked texts [ways, articles]."""
   find = support.finder(c.entities)  # first, since it may be missing
-  runs = folders(c.runs, c.methods)
-  data_config = _same_data(runs)
+  runs = open_runs(c.runs, c.methods)
+  data_config = data.DataConfig(**next(iter(runs.values())).config['data'])
   corpus = data.load(data_config)
   if corpus.prepared is None:
     raise ValueError(
@@ -278,12 +275,12 @@ def evaluate(c: CascadeConfig) -> dict[str, Any]:
   size = 1024 + c.max_decisions * partner_lib.MAX_WORD_IDS
   small = {
     name: calibrated(
-      open_run(folder, corpus, size=size),
+      open_reader(run, corpus, size=size),
       tokenizer,
       [article.opening for article in seeds],
       max_decisions=c.max_decisions,
     )
-    for name, folder in runs.items()
+    for name, run in runs.items()
   }
   reader, partner_tokenizer = partner_lib.load(
     c.partner,
@@ -321,21 +318,6 @@ def evaluate(c: CascadeConfig) -> dict[str, Any]:
     'titles': np.array([article.title for article in test]),
     'references': np.array([article.text for article in test]),
   }
-
-
-def _same_data(runs: Mapping[str, pathlib.Path]) -> data.DataConfig:
-  """The data of all runs; ValueError where they differ."""
-  found = {}
-  for folder in runs.values():
-    cfg = json.loads((folder / 'config.json').read_text())
-    found[json.dumps(cfg['data'], sort_keys=True)] = cfg['data']
-  if len(found) != 1:
-    raise ValueError(
-      f'cascade.methods must be trained on the same data, and '
-      f'{", ".join(runs)} have {len(found)} different sections data'
-    )
-  (only,) = found.values()
-  return data.DataConfig(**only)
 
 
 def rows(summary: Mapping[str, Any]) -> dict[str, list[dict]]:
@@ -383,9 +365,9 @@ def open_program(c: CascadeConfig) -> experiment_lib.Program:
 
   Raises:
     ValueError: runs on different data.
-    FileNotFoundError: no runs.
+    FileNotFoundError: no finished runs.
   """
-  _same_data(folders(c.runs, c.methods))
+  open_runs(c.runs, c.methods)
 
   def final(state, key):
     del state, key

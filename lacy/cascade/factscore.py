@@ -64,6 +64,13 @@ SPLIT = (
   "on a line of its own that begins with '- ', each to be understood alone. If "
   "it states none, reply with 'none'.\n\nText: {text}"
 )
+SPLIT_AFTER = (
+  'Below is the opening of a text and how it goes on. List the facts that the '
+  'continuation states: one short sentence a fact, each on a line of its own '
+  "that begins with '- ', each to be understood alone. Leave out what the "
+  "opening states already. If it states none, reply with 'none'.\n\n"
+  'Opening: {given}\n\nContinuation: {text}'
+)
 CHECK = (
   'Reference: {reference}\n\nClaim: {fact}\n\nDoes the reference support the '
   'claim? Reply with yes or no.'
@@ -108,10 +115,33 @@ class Scorer:
   gamma: float = 10.0
   attempts: int = 2
 
+  def _check(self, claims, references) -> judge.Verdicts:
+    """Whether the reference supports each (number of its text, fact)."""
+    checker = judge.Judge(
+      self.ask, verdict.Choice(('yes', 'no')), attempts=self.attempts
+    )
+    checked = checker(
+      [CHECK.format(reference=references[i], fact=fact) for i, fact in claims]
+    )
+    if checked.failures and self.failures == 'refuse':
+      checked.rate(lambda value: value == 'yes')
+    return checked
+
   def __call__(
-    self, texts: Sequence[str], references: Sequence[str]
+    self,
+    texts: Sequence[str],
+    references: Sequence[str],
+    *,
+    given: Sequence[str] | None = None,
   ) -> dict[str, float]:
     """Mean scores of texts, each against its reference.
+
+    Args:
+      texts: what was generated.
+      references: the text that supports a fact, or does not.
+      given: the opening of each text, if it has one. What the opening states
+        is nobody's achievement: the judge reads it, and a fact that it
+        supports is left out.
 
     Returns:
       `factscore` without the penalty for few facts and `factscore_penalised`
@@ -121,31 +151,43 @@ class Scorer:
     Raises:
       ValueError: failures that are refused, or other numbers of references.
     """
+    if len({len(texts), len(references), len(given or texts)}) > 1:
+      raise ValueError(
+        f'a reference and an opening a text are needed, got {len(texts)} '
+        f'texts, {len(references)} references and '
+        f'{"no" if given is None else len(given)} openings'
+      )
     lister = judge.Judge(self.ask, Lines(), attempts=self.attempts)
-    listed = lister([SPLIT.format(text=text) for text in texts])
+    if given is None:
+      asked = [SPLIT.format(text=text) for text in texts]
+    else:
+      asked = [
+        SPLIT_AFTER.format(given=opening, text=text)
+        for opening, text in zip(given, texts, strict=True)
+      ]
+    listed = lister(asked)
     if listed.failures and self.failures == 'refuse':
       listed.rate(len)  # says which and why
     claims = [
       (i, fact) for i, said in enumerate(listed) for fact in said.value or ()
     ]
-    pairs = list(zip(texts, references, strict=True))
-    checker = judge.Judge(
-      self.ask, verdict.Choice(('yes', 'no')), attempts=self.attempts
-    )
-    checked = checker(
-      [CHECK.format(reference=pairs[i][1], fact=fact) for i, fact in claims]
-    )
-    if checked.failures and self.failures == 'refuse':
-      checked.rate(lambda value: value == 'yes')
+    unchecked: list[int] = []
+    if given is not None:
+      before = list(zip(claims, self._check(claims, given), strict=True))
+      claims = [claim for claim, said in before if said.value == 'no']
+      unchecked = [i for (i, _), said in before if said.reason]
+    checked = list(zip(claims, self._check(claims, references), strict=True))
+    unchecked += [i for (i, _), said in checked if said.reason]
     found: list[list[float]] = [[] for _ in texts]
-    for (i, _), said in zip(claims, checked, strict=True):
+    for (i, _), said in checked:
       if not said.reason:
         found[i].append(float(said.value == 'yes'))
-      elif self.failures != 'drop':
+    if self.failures != 'drop':
+      for i in unchecked:
         found[i].append(float(self.failures))
     out = {'factscore': [], 'factscore_penalised': []}
-    for said, scores in zip(listed, found, strict=True):
-      lost = said.reason or (said.value and not scores)
+    for i, (said, scores) in enumerate(zip(listed, found, strict=True)):
+      lost = said.reason or (i in unchecked and not scores)
       if lost and self.failures == 'drop':
         continue
       for name, penalty in (
@@ -164,5 +206,5 @@ class Scorer:
     return means | {
       'facts': len(claims) / max(len(texts), 1),
       'unlisted': len(listed.failures),
-      'unchecked': len(checked.failures),
+      'unchecked': len(unchecked),
     }

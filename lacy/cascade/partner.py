@@ -80,9 +80,6 @@ class LocalPartner:
     ]
     if not ids:
       raise ValueError('a partner needs a text to go on from, came none')
-    # Decoded behind the last id: the first of a text may lose its space.
-    last = ids[-1:]
-    before = len(self._tokenizer.decode(last))
     new: list[int] = []
     piece = ''
     most = {'token': cascade.MAX_CHARACTER_IDS, 'word': MAX_WORD_IDS}
@@ -91,7 +88,7 @@ class LocalPartner:
       token = int(np.argmax(logits[: self._tokenizer.vocab_size]))
       if token in self._tokenizer.stop_ids:
         break
-      longer = self._tokenizer.decode([*last, *new, token])[before:]
+      longer = cascade.continuation(self._tokenizer, ids, [*new, token])
       if self._unit == 'word' and _ends(piece, longer):
         break
       new.append(token)

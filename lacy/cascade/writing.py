@@ -91,15 +91,21 @@ class Written(NamedTuple):
     return shown
 
   def accounts(self) -> dict[str, float]:
-    """Calls a decision, and the partner's share of the tokens."""
-    total = {
-      name: sum(getattr(out, name) for out in self.made)
-      for name in ('calls', 'decisions', 'delegated', 'tokens')
-    }
+    """Calls a decision, and the partner's share of the tokens.
+
+    Of what `texts` returns, so that they and what is counted in the texts are
+    of the same characters.
+    """
+    texts = self.texts()
+    counts = [
+      out.counts(len(start) + len(text))
+      for out, start, text in zip(self.made, self.openings, texts, strict=True)
+    ]
+    total = decode.Counts(*map(sum, zip(*counts, strict=True)))
     return {
-      'call_rate': total['calls'] / max(total['decisions'], 1),
-      'delegated': total['delegated'] / max(total['tokens'], 1),
-      'characters': sum(map(len, self.texts())) / len(self.made),
+      'call_rate': total.calls / max(total.decisions, 1),
+      'delegated': total.delegated / max(total.tokens, 1),
+      'characters': sum(map(len, texts)) / len(self.made),
     }
 
 

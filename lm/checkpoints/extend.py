@@ -48,6 +48,8 @@ def tokenizer(name: str | os.PathLike) -> tokenizer_lib.Tokenizer:
     if special in vocab:
       vocab[f'checkpoint:{special}'] = vocab.pop(special)
   for token in full['added_tokens']:
+    # A stop id adds no text when it is decoded, whatever the file says.
+    token['special'] |= token['id'] in theirs.stop_ids
     if token['content'] in tokenizer_lib.SPECIALS:
       token['content'] = f'checkpoint:{token["content"]}'
   size = theirs.vocab_size

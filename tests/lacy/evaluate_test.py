@@ -1,10 +1,12 @@
 """The evaluator against full logits, and data as it reaches a step."""
 
+import functools
+
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest
+from scipy import special
 
 from lacy import data, evaluate
 from lm import transformer
@@ -31,15 +33,17 @@ def arrays():
   }
 
 
+@functools.cache
 def params():
   model = transformer.Transformer(CONFIG)
-  made = model.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))
-  return nn.unbox(made)['params']
+  init = jax.jit(lambda key, tokens: nn.unbox(model.init(key, tokens)))
+  return init(jax.random.key(0), np.zeros((1, 2), np.int32))['params']
 
 
 def evaluator(**changes):
   fields = dict(
     model=CONFIG,
+    vocab_size=13,
     call_id=CALL,
     trained_to_call=True,
     beta=0.3,
@@ -51,25 +55,29 @@ def evaluator(**changes):
 
 
 class EvaluatorTest(absltest.TestCase):
-  def setUp(self):
-    super().setUp()
-    self.params, self.arrays = params(), arrays()
-    batch = jax.tree.map(jnp.asarray, data.to_batch(self.arrays))
-    hidden = transformer.Transformer(CONFIG).apply(
-      {'params': self.params},
-      batch.text.tokens,
-      batch.text.positions,
-      batch.text.segments,
-    )
-    z = hidden.hidden @ self.params['embedding'].T
-    self.logits, self.batch = np.asarray(z), batch
-    self.made = evaluator().per_token(self.params, self.arrays)
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.params, cls.arrays = params(), arrays()
+    cls.batch = data.to_batch(cls.arrays)
+
+    @jax.jit
+    def scores(params, text):
+      model = transformer.Transformer(CONFIG)
+      hidden = model.apply(
+        {'params': params}, text.tokens, text.positions, text.segments
+      ).hidden
+      return hidden @ params['embedding'].T
+
+    cls.logits = np.asarray(scores(cls.params, cls.batch.text))
+    cls.evaluator = evaluator()
+    cls.made = cls.evaluator.per_token(cls.params, cls.arrays)
 
   def test_equals_full_logits_though_the_last_batch_is_padded(self):
     self.assertEqual(self.made['loss'].shape, (5, 6))
-    p_all = jax.nn.softmax(self.logits)
+    p_all = special.softmax(self.logits, -1)
     rest = np.delete(self.logits, CALL, -1)
-    log_rest = jax.nn.log_softmax(rest)
+    log_rest = special.log_softmax(rest, -1)
     truth = self.batch.text.targets  # all below CALL
     want = -np.take_along_axis(log_rest, truth[..., None], -1)[..., 0]
     close = lambda name, value: np.testing.assert_allclose(  # noqa: E731
@@ -85,6 +93,18 @@ class EvaluatorTest(absltest.TestCase):
     best[..., CALL] = -np.inf
     close('best', best.argmax(-1))
     close('fact', self.arrays['facts'][:, 1:])
+
+  def test_rows_without_a_token_are_never_predicted(self):
+    known = 10
+    made = evaluator(vocab_size=known).per_token(self.params, self.arrays)
+    rest = self.logits.copy()
+    rest[..., CALL] = -np.inf
+    self.assertGreater((rest.argmax(-1) >= known).sum(), 0)
+    np.testing.assert_array_equal(made['best'], rest[..., :known].argmax(-1))
+    # They are in the softmax all the same, as they were in training.
+    np.testing.assert_allclose(made['loss'], self.made['loss'], rtol=1e-6)
+    want = special.logsumexp(rest, -1) - rest[..., :known].max(-1)
+    np.testing.assert_allclose(made['uncertainty'], want, atol=1e-5)
 
   def test_counts_neither_padding_nor_document_starts(self):
     tokens = evaluator().tokens(self.made, self.arrays)
@@ -111,7 +131,7 @@ class EvaluatorTest(absltest.TestCase):
     self.assertLess(tokens.bad.sum(), tokens.wrong.sum())
 
   def test_final_marks_as_many_calls_as_the_budget(self):
-    out = evaluator().final(self.params, self.arrays)
+    out = self.evaluator.final(self.params, self.arrays)
     called = out['article_called']
     self.assertEqual(called.sum(), round(0.3 * self.made['valid'].sum()))
     self.assertFalse(called[~self.made['valid']].any())

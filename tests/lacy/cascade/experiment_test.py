@@ -8,12 +8,14 @@ from unittest import mock
 
 import jax
 import matplotlib.image
+import numpy as np
 from absl.testing import absltest, parameterized
 
 from configs.lacy import cascade as cascade_config
 from configs.lacy import wiki
 from engine import checkpoint, optim
 from engine import mesh as mesh_lib
+from engine.runs import finished
 from lacy import experiment, plots
 from lacy.cascade import decode as cascade
 from lacy.cascade import experiment as free_running
@@ -22,34 +24,90 @@ from launch import setup
 from tests.lacy.cascade import partner_test, writing_test
 
 
-class FoldersTest(absltest.TestCase):
+def write_run(folder, rule, *, context=6, done=True):
+  """Config and summary of a run; without `done` of one that died."""
+  folder.mkdir(parents=True, exist_ok=True)
+  cfg = {
+    'lacy': {'rule': rule},
+    'data': {'context': context},
+    'model': dict(vocab_size=6, layers=1, width=4, heads=1, mlp_width=4),
+    'optim': {},
+    'run': {'steps': 4, 'seed': 0},
+  }
+  (folder / 'config.json').write_text(json.dumps(cfg))
+  if done:
+    summary = json.dumps({'steps': 4, 'parameters': 9})
+    (folder / 'summary.json').write_text(summary)
+
+
+class OpenRunsTest(absltest.TestCase):
   def setUp(self):
     super().setUp()
     self.root = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
 
-  def test_the_first_seed_of_each_method(self):
+  def found(self, *methods):
+    got = free_running.open_runs(str(self.root), methods)
+    return {name: run.workdir for name, run in got.items()}
+
+  def sweep(self, **kw):
     sweep = {'variants': ['lacy', 'rho:low'], 'seeds': [3, 4]}
     (self.root / 'sweep.json').write_text(json.dumps(sweep))
-    got = free_running.folders(str(self.root), ())
+    write_run(self.root / 'lacy-3', 'lacy')
+    write_run(self.root / 'rho-low-3', 'rho', **kw)
+
+  def test_the_first_seed_of_each_method(self):
+    self.sweep()
     want = {'lacy': self.root / 'lacy-3', 'rho:low': self.root / 'rho-low-3'}
-    self.assertEqual(got, want)
-    self.assertEqual(
-      list(free_running.folders(str(self.root), ['rho:low'])), ['rho:low']
-    )
+    self.assertEqual(self.found(), want)
+    self.assertEqual(list(self.found('rho:low')), ['rho:low'])
     with self.assertRaisesRegex(
       ValueError, "must be of lacy, rho:low, got 'x'"
     ):
-      free_running.folders(str(self.root), ['x'])
+      self.found('x')
+
+  def test_runs_on_different_data_are_refused(self):
+    self.sweep(context=7)
+    with self.assertRaisesRegex(ValueError, '2 different sections data'):
+      self.found()
+
+  def test_a_run_that_died_is_refused(self):
+    self.sweep(done=False)
+    with self.assertRaisesRegex(FileNotFoundError, 'rho-low-3.*summary.json'):
+      self.found()
 
   def test_a_single_run_is_named_by_its_rule(self):
-    text = json.dumps({'lacy': {'rule': 'loss'}})
-    (self.root / 'config.json').write_text(text)
-    got = free_running.folders(str(self.root), ())
-    self.assertEqual(got, {'loss': self.root})
+    write_run(self.root, 'loss')
+    self.assertEqual(self.found(), {'loss': self.root})
 
-  def test_nothing_there_says_what_to_do(self):
-    with self.assertRaisesRegex(FileNotFoundError, 'make demo'):
-      free_running.folders(str(self.root), ())
+  def test_nothing_there_says_which_key(self):
+    with self.assertRaisesRegex(FileNotFoundError, 'config.cascade.runs'):
+      self.found()
+
+
+class OpenReaderTest(parameterized.TestCase):
+  """A run's logits 3, 1, CALL 2, 0, and two rows that no token has."""
+
+  @parameterized.parameters('lacy', 'standard', 'ignore')
+  def test_a_rule_that_trains_no_call_is_read_by_doubt(self, rule):
+    root = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
+    write_run(root, rule)
+    run = finished.open_run(root)
+    logits = np.array([3.0, 1.0, 2.0, 0.0, 5.0, 4.0])
+    corpus = mock.Mock(call_id=2, vocab_size=4)
+    with (
+      mock.patch.object(
+        free_running.checkpoint, 'restore_params', return_value=({}, 4)
+      ),
+      mock.patch.object(free_running.readers, 'Reader') as reader,
+    ):
+      reader.return_value.read = lambda ids: logits
+      got = free_running.open_reader(run, corpus, size=9)([0])
+    total = np.exp(logits[[0, 1, 3, 4, 5]]).sum()
+    want = np.log(total) - 3.0  # minus the log-probability of token 0
+    if rule == 'lacy':
+      want = 2.0 - np.log(total)
+    self.assertEqual(got.token, 0)
+    self.assertAlmostEqual(got.score, want)
 
 
 class ScoreTest(absltest.TestCase):
@@ -58,19 +116,32 @@ class ScoreTest(absltest.TestCase):
     written = writing_test.written(
       'She was in Warsaw in 1868',
       [(10, 17)],
-      calls=1,
-      decisions=5,
-      delegated=1,
-      tokens=4,
+      decisions=writing_test.marks({7: 0, 10: 1, 17: 0, 20: 0, 25: 0}),
+      tokens=writing_test.marks({7: 0, 10: 1, 17: 0, 20: 0}),
     )
     find = support.finder('caps_digits')
-    got = free_running.score(
-      written, [article], find, lambda texts, references: {'judged': texts[0]}
-    )
+
+    def judged(texts, references, given):
+      return {'judged': (texts[0], references[0], given[0])}
+
+    got = free_running.score(written, [article], find, judged)
     self.assertEqual((got['supported'], got['entities']), (1, 2))
     self.assertEqual(got['precision'], 0.5)
     self.assertEqual((got['call_rate'], got['delegated']), (0.2, 0.25))
-    self.assertEqual(got['judged'], 'She was in Warsaw in 1868')
+    want = (' in Warsaw in 1868', article.text, 'She was')
+    self.assertEqual(got['judged'], want)
+
+  def test_what_the_opening_states_is_not_counted(self):
+    opening = 'She of Warsaw was'
+    article = writing.Article('t', opening, 'She was in Warsaw in 1867.')
+    made = cascade.Cascaded(text=f'{opening} in Warsaw in 1867', spans=[])
+    got = free_running.score(
+      writing.Written([made], [opening], 99),
+      [article],
+      support.finder('caps_digits'),
+      None,
+    )
+    self.assertEqual((got['supported'], got['entities']), (1, 1))
 
 
 class CalibratedTest(absltest.TestCase):
@@ -129,6 +200,8 @@ class EvaluateTest(absltest.TestCase):
       state = jax.tree.map(lambda x: 6 * x, mesh_lib.unbox(state))
       with checkpoint.Checkpoints(folder) as checkpoints:
         checkpoints.save(0, state, {}, wait=True)
+      summary = {'steps': cfg['run']['steps'], 'parameters': 1}
+      (folder / 'summary.json').write_text(json.dumps(summary))
     sweep = {'variants': ['standard', 'lacy'], 'seeds': [0]}
     (cls.root / 'runs' / 'sweep.json').write_text(json.dumps(sweep))
     config = cascade_config.get_config('smoke')

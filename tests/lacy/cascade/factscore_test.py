@@ -114,6 +114,48 @@ class ScorerTest(parameterized.TestCase):
     got = scorer(['one', 'two'], ['r', 'r'])
     self.assertEqual(got['factscore'], 0.5)
 
+  def test_facts_of_the_opening_are_not_credited(self):
+    # The judge lists a and b all the same; the opening supports a.
+    class Opened(Judge):
+      def _reply(self, prompt):
+        if prompt.startswith('Reference: opening'):
+          return 'yes' if 'Claim: a' in prompt else 'no'
+        if 'Continuation: ' in prompt:
+          opening = prompt.partition('Opening: ')[2].partition('\n')[0]
+          assert opening == 'opening one', opening
+          return self._facts[prompt.rpartition('Continuation: ')[2]]
+        return super()._reply(prompt)
+
+    facts, true = TABLES
+    scorer = factscore.Scorer(Opened(facts, true | {'b': 'no'}))
+    got = scorer(['one'], ['r'], given=['opening one'])
+    self.assertEqual((got['factscore'], got['facts']), (0.0, 1))
+    # Without an opening a counts.
+    got = factscore.Scorer(Judge(facts, true | {'b': 'no'}))(['one'], ['r'])
+    self.assertEqual((got['factscore'], got['facts']), (0.5, 2))
+
+  @parameterized.parameters(('drop', 1.0), (0.0, 0.5))
+  def test_a_fact_never_held_against_the_opening_is_lost(self, failures, want):
+    class Opened(Judge):
+      def _reply(self, prompt):
+        if prompt.startswith('Reference: opening'):
+          lost = 'Claim: a' in prompt
+          return reply.Failure('gone', None) if lost else 'no'
+        if 'Continuation: ' in prompt:
+          return self._facts[prompt.rpartition('Continuation: ')[2]]
+        return super()._reply(prompt)
+
+    facts, true = TABLES
+    scorer = factscore.Scorer(
+      Opened(facts, true | {'b': 'yes'}), failures=failures
+    )
+    got = scorer(['one'], ['r'], given=['opening one'])
+    self.assertEqual((got['factscore'], got['unchecked']), (want, 1))
+
+  def test_an_opening_a_text(self):
+    with self.assertRaisesRegex(ValueError, '2 texts, 2 references and 1'):
+      factscore.Scorer(Judge(*TABLES))(['one', 'two'], ['r'] * 2, given=['o'])
+
   def test_prose_is_no_list(self):
     with self.assertRaisesRegex(ValueError, "begin with '- '"):
       factscore.Lines()('It says that a holds.')

@@ -11,8 +11,13 @@ DOCS = [
 ]
 
 
-def written(text, spans, characters=99, **counts):
-  made = decode.Cascaded(text=text, spans=spans, **counts)
+def marks(places):
+  """{character: whether the partner wrote it} as decode has it."""
+  return [decode.Mark(place, bool(by)) for place, by in places.items()]
+
+
+def written(text, spans, characters=99, **made):
+  made = decode.Cascaded(text=text, spans=spans, **made)
   return writing.Written([made], ['She was'], characters)
 
 
@@ -45,6 +50,23 @@ class WrittenTest(absltest.TestCase):
       got = written(text, [], characters).texts()
       self.assertEqual(got, [want])
     self.assertEqual(written(text, []).texts(), [' in Warsaw then'])
+
+  def test_calls_are_counted_where_the_entities_are(self):
+    # 'She was' is the opening; calls at the third word and the last.
+    text = 'She was in Warsaw then in Paris'
+    places = {7: 0, 10: 1, 17: 0, 22: 0, 25: 1}
+    for characters, counted, want in (
+      (99, ' in Warsaw then in Paris', (2 / 5, 2 / 5)),
+      (12, ' in Warsaw', (1 / 2, 1 / 2)),
+      (9, ' in', (0, 0)),
+    ):
+      made = written(
+        text, [], characters, decisions=marks(places), tokens=marks(places)
+      )
+      self.assertEqual(made.texts(), [counted])
+      got = made.accounts()
+      self.assertEqual((got['call_rate'], got['delegated']), want)
+      self.assertEqual(got['characters'], len(counted))
 
   def test_marks_join_neighbours_and_spare_the_space(self):
     text = 'She was in Warsaw then'

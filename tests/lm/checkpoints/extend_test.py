@@ -49,6 +49,16 @@ class TokenizerTest(absltest.TestCase):
     core = json.loads(new.to_json())
     self.assertEqual(core['model']['vocab']['checkpoint:<pad>'], 1)
 
+  def test_a_stop_id_adds_no_text_though_the_file_calls_it_plain(self):
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    full = json.loads((files.PEERS / 'tokens' / 'tokenizer.json').read_text())
+    (end,) = (t for t in full['added_tokens'] if t['content'] == '<|im_end|>')
+    end['special'] = False
+    (pathlib.Path(folder) / 'tokenizer.json').write_text(json.dumps(full))
+    new = extend.tokenizer(folder)
+    self.assertEqual(new.decode([end['id']]), '')
+    self.assertEqual(new.decode(new.encode('so <|im_end|>')), 'so <|im_end|>')
+
 
 class LoadTest(parameterized.TestCase):
   @parameterized.product(family=('llama', 'gemma3'), scan_layers=(False, True))
