@@ -181,7 +181,8 @@ def records(split, context: int, pad_id: int) -> Records:
   if len(split.starts) < 2:
     raise ValueError(
       f'split {split.folder.name} must hold at least one document to be '
-      f'packed, got none in {split.folder}; give the corpus more documents'
+      f'packed, got none in {split.folder}; give the corpus more documents, '
+      'each with a title of its own (its split follows from the title)'
     )
   target = pathlib.Path(split.folder) / f'records-{context}-{pad_id}'
   if not target.exists():

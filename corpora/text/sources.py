@@ -8,11 +8,12 @@
 A document is a dict with 'title' and 'text' (and what else its source has).
 Sources that have no splits of their own are cut 90/5/5 by a hash of the title,
 or of the text where there is none, so a document never changes sides when
-others come or go.
+others come or go. A UTF-8 byte-order mark is left out.
 """
 
 import abc
 import array
+import codecs
 import functools
 import hashlib
 import json
@@ -150,6 +151,7 @@ def _check(document: Any, where: str) -> dict[str, Any]:
 
 
 def _parse_line(line: bytes, where: str) -> dict[str, Any]:
+  line = line.removeprefix(codecs.BOM_UTF8)
   try:
     text = line.decode('utf-8')
   except UnicodeDecodeError as error:
@@ -174,17 +176,21 @@ def _jsonl_index(
   del mtime_ns  # part of the key: a changed file is read again
   offsets, labels = array.array('q'), array.array('B')
   begin = 0
+  first, differ = None, False
   with (
     pathlib.Path(path).open('rb') as file,
     progress.Progress(f'checking {path}', size, unit='B') as bar,
   ):
     for number, line in enumerate(file, start=1):
       end = begin + len(line)
-      if line.strip():
+      if line.removeprefix(codecs.BOM_UTF8).strip():
         document = _parse_line(line, f'{path}:{number}')
         if document['text'].strip():
           offsets.extend((begin, end))
-          key = document['title'] or document['text']
+          field = 'title' if document['title'] else 'text'
+          key = document[field]
+          first = first or (field, key)
+          differ |= (field, key) != first
           labels.append(splits.SPLITS.index(splits.split_of(key)))
       begin = end
       bar.update(len(line))
@@ -192,6 +198,14 @@ def _jsonl_index(
     raise ValueError(
       f'corpus jsonl:{path} must hold at least one document with text, '
       'got none; change --config.corpus'
+    )
+  if len(labels) > 1 and not differ:
+    field, key = first
+    raise ValueError(
+      f'corpus jsonl:{path} must hold documents that differ, got {len(labels)} '
+      f'documents with the {field} {key[:40]!r}: the split of a document '
+      f'follows from it, so {splits.SPLITS[labels[0]]} has them all and the '
+      'other splits none; give each its own title, or none at all'
     )
   return (
     np.frombuffer(offsets, np.int64).reshape(-1, 2),
@@ -261,7 +275,8 @@ class _TextSource(_Source):
 
 def _text_file(title: str, path: pathlib.Path) -> dict[str, Any]:
   try:
-    text = path.read_bytes().decode('utf-8')
+    # Without the mark that some editors write before the first byte.
+    text = path.read_bytes().removeprefix(codecs.BOM_UTF8).decode('utf-8')
   except UnicodeDecodeError as error:
     raise ValueError(
       f'{path}: expected UTF-8, came byte 0x{error.object[error.start]:02x} '

@@ -39,9 +39,7 @@ NAMES = frozenset(
   )
 )
 
-_NUMBER = re.compile(r'\d+(?:[.,]\d+)*')
 _WORD = re.compile(r'\w+')
-_THOUSANDS = re.compile(r'(?<=\d),(?=\d{3})')
 _OPENS = re.compile(r'(?:^|[.!?]["\')\u201d\u2019]*\s+|\n)\W*$')
 _ARTICLES = ('the ', 'a ', 'an ')
 
@@ -102,14 +100,15 @@ def with_numbers(text: str, names: list[facts.Span]) -> list[facts.Span]:
   inside = np.zeros(len(text) + 1, bool)
   for start, end in names:
     inside[start:end] = True
-  numbers = (match.span() for match in _NUMBER.finditer(text))
+  numbers = (match.span() for match in facts.NUMBER.finditer(text))
   return sorted([*names, *(n for n in numbers if not inside[n[0]])])
 
 
 def normal(text: str) -> str:
   """Words and numbers in one case, a space between; 2,000 is 2000."""
   text = unicodedata.normalize('NFKC', text).casefold()
-  return ' '.join(_WORD.findall(_THOUSANDS.sub('', text)))
+  text = facts.NUMBER.sub(lambda match: match.group().replace(',', ''), text)
+  return ' '.join(_WORD.findall(text))
 
 
 def surface(text: str) -> str:

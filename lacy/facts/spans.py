@@ -11,7 +11,11 @@ import numpy as np
 Span = tuple[int, int]
 
 _WORD = re.compile(r'\w+(?:[-\u2019\']\w+)*')
-_NUMBER = re.compile(r'\d+(?:[.,]\d+)*')
+# A comma parts groups of three digits, or it parts numbers: 1,999 is one
+# number, 4,1999 and 1,2,3 are several.
+NUMBER = re.compile(
+  r'(?<!\d,)\d{1,3}(?:,\d{3})+(?!,?\d)(?:\.\d+)*|\d+(?:\.\d+)*'
+)
 
 
 def first_mentions(
@@ -70,7 +74,7 @@ def caps_digits(text: str) -> list[Span]:
       found[-1] = (found[-1][0], end)
     else:
       found.append((start, end))
-  numbers = (match.span() for match in _NUMBER.finditer(text))
+  numbers = (match.span() for match in NUMBER.finditer(text))
   inside = np.zeros(len(text) + 1, bool)
   for start, end in found:
     inside[start:end] = True

@@ -83,6 +83,29 @@ class SourcesTest(parameterized.TestCase):
     )
     self.assertIn(message, str(caught.exception))
 
+  def test_a_byte_order_mark_is_no_text(self):
+    mark = b'\xef\xbb\xbf'
+    # As editors write it, and as two such files make it when joined.
+    spec = self._jsonl(
+      mark + b'{"text": "a"}\n', mark + b'{"text": "b"}\n', mark + b'\n'
+    )
+    got = [doc['text'] for doc in _everything(spec)]
+    self.assertCountEqual(got, ['a', 'b'])
+    (self.root / 'a.txt').write_bytes(mark + b'text')
+    (doc,) = _everything(f'text:{self.root}')
+    self.assertEqual(doc['text'], 'text')
+
+  @parameterized.parameters('title', 'text')
+  def test_documents_that_are_all_called_alike_are_refused(self, field):
+    docs = [{'text': f't{i}', 'title': 'Untitled'} for i in range(3)]
+    if field == 'text':
+      docs = [{'text': 'Untitled'}] * 3
+    spec = self._jsonl(*(json.dumps(doc).encode() + b'\n' for doc in docs))
+    with self.assertRaisesRegex(
+      ValueError, f"3 documents with the {field} 'Untitled'.* follows from it"
+    ):
+      sources.open(spec, 'train')
+
   @parameterized.parameters(b'', b'\n\n', b'{"text": ""}\n')
   def test_an_empty_file_is_refused(self, content):
     spec = self._jsonl(content)
@@ -211,7 +234,7 @@ class TfdsTest(absltest.TestCase):
 
   def test_tensorflow_is_never_imported(self):
     code = (
-      'import sys; from corpora import sources;'
+      'import sys; from corpora.text import sources;'
       'docs = sources.open("wiki_summaries", "train", '
       f'data_dir={str(self.root)!r});'
       'docs[0]; sys.exit("tensorflow" in sys.modules)'

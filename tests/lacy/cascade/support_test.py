@@ -25,6 +25,8 @@ class CapitalisedTest(parameterized.TestCase):
     ('It is New York, in the USA', ['New York', 'USA']),
     ('Then Pierre Curie met her; "Marie" is', ['Pierre Curie', 'Marie']),
     ('the Apollo program of 1,200.5 men', ['Apollo', '1,200.5']),
+    ('on April 4,1999', ['April', '4', '1999']),
+    ('of 1,2,3 and 12,345,678', ['1', '2', '3', '12,345,678']),
     ('', []),
   )
   def test_spans(self, text, want):
@@ -42,6 +44,11 @@ class SurfaceTest(parameterized.TestCase):
     ('The United States', 'united states'),
     ("Curie's", 'curie'),
     ('2,000', '2000'),
+    ('12,345,678.9', '12345678 9'),
+    ('4,1999', '4 1999'),  # a day and a year
+    ('April 4,1999', 'april 4 1999'),
+    ('1234,567', '1234 567'),
+    ('1,234,56', '1 234 56'),
     ('1867\u20131934', '1867 1934'),
     ('Theodore', 'theodore'),
     ('\u2014', ''),
@@ -58,6 +65,8 @@ class SurfaceTest(parameterized.TestCase):
     ('marie curie', False),  # not these words in this order
     ('war', False),  # no part of a word
     ('186', False),
+    ('arsaw', False),  # nor the end of one
+    ('67', False),
   )
   def test_stated(self, key, want):
     self.assertEqual(support.stated(key, REFERENCE), want)

@@ -54,7 +54,7 @@ class CapsDigitsTest(absltest.TestCase):
     self.assertEqual(got, ['Apollo-11', '16', 'July', '1969'])
 
 
-class TokenMaskTest(absltest.TestCase):
+class TokenMaskTest(parameterized.TestCase):
   def test_o7_character_offsets(self):
     tokenizer = tokenizer_lib.Tokenizer.train([EARL] * 3, vocab_size=300)
     ids, offsets = tokenizer.encode_with_offsets(EARL)
@@ -82,6 +82,16 @@ class TokenMaskTest(absltest.TestCase):
     offsets = np.array([[0, 2], [2, 5], [5, 5], [5, 6]])
     mask = spans.token_mask(offsets, [(4, 6), (5, 6)], 6)
     np.testing.assert_array_equal(mask, [False, True, False, True])
+
+  @parameterized.parameters(
+    ('1,200 and 12,345,678.5', ['1,200', '12,345,678.5']),
+    ('4,1999 or 1,2,3', ['4', '1999', '1', '2', '3']),
+    ('1234,567 and 1,234,5', ['1234', '567', '1', '234', '5']),
+    ('3.14, 1.2.3, 7.', ['3.14', '1.2.3', '7']),
+  )
+  def test_commas_of_a_number_part_groups_of_three(self, text, want):
+    found = spans.caps_digits(text)
+    self.assertEqual([text[start:end] for start, end in found], want)
 
   def test_no_spans_no_facts(self):
     mask = spans.token_mask(np.array([[0, 1]]), [], 1)
