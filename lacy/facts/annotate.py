@@ -20,6 +20,7 @@ import pathlib
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import filelock
 import numpy as np
@@ -76,43 +77,98 @@ def _check(rule: str) -> None:
     )
 
 
-def spans_of(doc, rule: str) -> list[facts.Span]:
-  """Fact spans of a spaCy Doc.
+class Parsed(NamedTuple):
+  """What spaCy found in a text: spans of characters, in order.
+
+  `chunks`: noun chunks around an entity. `words`: those that carry content.
+  """
+
+  entities: list[facts.Span]
+  chunks: list[facts.Span]
+  words: list[facts.Span]
+
+
+def parsed(doc, rule: str, shift: int = 0) -> Parsed:
+  """What `rule` needs of a spaCy Doc that begins at character `shift`."""
+  entities = [(e.start_char, e.end_char) for e in doc.ents]
+  chunks, words = [], []
+  if rule != 'ner_first':
+    chunks = [
+      (c.start_char, c.end_char)
+      for c in doc.noun_chunks
+      if any(e.start < c.end and c.start < e.end for e in doc.ents)
+    ]
+    words = [
+      (token.idx, token.idx + len(token))
+      for token in doc
+      if token.pos_ in _CONTENT
+    ]
+  return Parsed(
+    *(
+      [(start + shift, end + shift) for start, end in found]
+      for found in (entities, chunks, words)
+    )
+  )
+
+
+def spans_of(text: str, found: Parsed, rule: str) -> list[facts.Span]:
+  """Fact spans of a whole text, from what spaCy found in it.
 
   `ner_first` (rule A of section 5): the first surface form of every entity.
   `ner_chunk_first` (rule D): A and the first noun chunk around an entity, of
   these the content words, each word only at its first occurrence.
   """
-  text = doc.text
-  entities = [(e.start_char, e.end_char) for e in doc.ents]
-  first = facts.first_mentions(text, entities)
+  first = facts.first_mentions(text, found.entities)
   if rule == 'ner_first':
     return first
-  chunks = [
-    (c.start_char, c.end_char)
-    for c in doc.noun_chunks
-    if any(e.start < c.end and c.start < e.end for e in doc.ents)
-  ]
-  chunks = facts.first_mentions(text, chunks)
+  chunks = facts.first_mentions(text, found.chunks)
   covered = np.zeros(len(text) + 1, bool)
   for start, end in first + chunks:
     covered[start:end] = True
-  words = [
-    (token.idx, token.idx + len(token))
-    for token in doc
-    if covered[token.idx] and token.pos_ in _CONTENT
-  ]
+  words = [span for span in found.words if covered[span[0]]]
   return facts.first_mentions(text, words)
 
 
+def pieces(text: str, most: int) -> list[facts.Span]:
+  """Cuts a text into spans of at most `most` characters.
+
+  A piece ends behind a blank line if one stands in its second half, else
+  behind a line, a sentence or a word.
+  """
+  found: list[facts.Span] = []
+  begin = 0
+  while len(text) - begin > most:
+    end = begin + most
+    for mark in ('\n\n', '\n', '. ', ' '):
+      place = text.rfind(mark, begin + most // 2, end)
+      if place >= 0:
+        end = place + len(mark)
+        break
+    found.append((begin, end))
+    begin = end
+  return [*found, (begin, len(text))]
+
+
 def spans(texts: Sequence[str], rule: str, nlp=None) -> Iterator:
-  """Fact spans of every text, in order."""
+  """Fact spans of every text, in order.
+
+  spaCy refuses a text of more than `nlp.max_length` characters (1,000,000):
+  such a text is parsed in pieces. First mentions are of the whole text.
+  """
   if rule == 'caps_digits':
     for text in texts:
       yield facts.first_mentions(text, facts.caps_digits(text))
     return
-  for doc in nlp.pipe(texts, batch_size=BATCH):
-    yield spans_of(doc, rule)
+  parts = (
+    (text[begin:end], (number, begin))
+    for number, text in enumerate(texts)
+    for begin, end in pieces(text, nlp.max_length)
+  )
+  docs = nlp.pipe(parts, as_tuples=True, batch_size=BATCH)
+  for number, group in itertools.groupby(docs, key=lambda made: made[1][0]):
+    found = [parsed(doc, rule, begin) for doc, (_, begin) in group]
+    whole = Parsed(*(sum(lists, []) for lists in zip(*found, strict=True)))
+    yield spans_of(texts[number], whole, rule)
 
 
 def mark(

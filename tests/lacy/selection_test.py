@@ -65,6 +65,22 @@ class SelectionTest(parameterized.TestCase):
     self.assertLen(called(loss, [1] * 100, percent=29), 29)
     self.assertLen(called(loss, [0] * 100, rule='loss', rho=0.29), 29)
 
+  @parameterized.parameters(
+    (dict(scope='facts'), [1] * 6 + [0] * 4, 3),  # of 3.6
+    (dict(rule='fact_random'), [1] * 6 + [0] * 4, 3),
+    (dict(scope='batch', percent=78), [1] * 10, 7),  # of 7.8
+    (dict(rule='ignore_facts'), [1] * 6 + [0] * 4, 3),
+  )
+  def test_a_share_of_facts_is_rounded_down(self, fields, facts, count):
+    got = choose(np.arange(10.0), facts, **fields)
+    self.assertEqual(int(got.call.sum() + got.drop.sum()), count)
+
+  def test_a_budget_is_rounded(self):
+    # 1.65 of 11 and 1.35 of 9: section 3 rounds rho N.
+    for count, want in ((11, 2), (9, 1)):
+      loss, none = np.arange(float(count)), [0] * count
+      self.assertLen(called(loss, none, rule='loss'), want)
+
   def test_o2_rho_calls_the_complement_of_rho1(self):
     got = called(LOSS, FACTS, reference=REFERENCE, rule='rho', rho=0.3)
     self.assertEqual(got, {2, 7, 9})

@@ -14,7 +14,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from corpora.text import packing
-from lacy.facts import annotate
+from lacy.facts import annotate, spans
 from lm import tokenizer as tokenizer_lib
 
 TEXTS = [
@@ -219,7 +219,8 @@ class AnnotateTest(AnnotatedCase):
     doc.noun_chunks = [span(0, 2), span(3, 6), span(7, 8), span(11, 13)]
 
     def found(rule):
-      return [text[a:b] for a, b in annotate.spans_of(doc, rule)]
+      made = annotate.spans_of(text, annotate.parsed(doc, rule), rule)
+      return [text[a:b] for a, b in made]
 
     # A: 'Curie' alone is a new surface, the second Paris is none.
     self.assertEqual(found('ner_first'), ['Marie Curie', 'Curie', 'Paris'])
@@ -227,6 +228,56 @@ class AnnotateTest(AnnotatedCase):
     # duke' has no entity.
     want = ['Marie', 'Curie', 'famous', 'Paris']
     self.assertEqual(found('ner_chunk_first'), want)
+
+  def test_pieces_of_a_text_are_no_longer_than_asked_and_miss_nothing(self):
+    text = 'One. Two three.\nFour five six.\n\nSeven' + 'x' * 30 + ' end'
+    for most in (12, 17, 20, len(text)):
+      pieces = annotate.pieces(text, most)
+      self.assertEqual(''.join(text[a:b] for a, b in pieces), text)
+      self.assertLessEqual(max(b - a for a, b in pieces), most)
+    self.assertEqual(annotate.pieces('', 5), [(0, 0)])
+    # Behind a line rather than a sentence, a sentence rather than a word.
+    self.assertEqual(annotate.pieces('a. bc d\ne f', 9), [(0, 8), (8, 11)])
+    self.assertEqual(annotate.pieces('abc. d e f', 6), [(0, 5), (5, 10)])
+
+  def test_an_article_too_long_for_spacy_is_read_in_pieces(self):
+    # As spaCy does, with a limit of 1,000,000 characters.
+    class Limited:
+      max_length = 40
+
+      def pipe(self, texts, *, as_tuples, batch_size):
+        for text, context in texts:
+          if len(text) > self.max_length:
+            raise ValueError(f'[E088] Text of length {len(text)} exceeds')
+          doc = _Parsed()
+          doc.text = text
+          doc.ents = [
+            types.SimpleNamespace(start_char=a, end_char=b)
+            for a, b in spans.caps_digits(text)
+          ]
+          yield doc, context
+
+    long = '\n'.join(f'{name} left Warsaw.' for name in ('Zola', 'Curie') * 9)
+    texts = ['Zola met Zola.', long, '', 'Curie in Paris']
+    got = list(annotate.spans(texts, 'ner_first', Limited()))
+    want = [
+      spans.first_mentions(text, spans.caps_digits(text)) for text in texts
+    ]
+    self.assertEqual(got, want)
+    self.assertEqual(
+      [long[a:b] for a, b in got[1]], ['Zola', 'Warsaw', 'Curie']
+    )
+
+  def test_spacy_reads_an_article_in_pieces(self):
+    for rule in ('ner_first', 'ner_chunk_first'):
+      nlp = annotate.load_spacy(rule)
+      text = '\n\n'.join([TEXTS[0], TEXTS[3], TEXTS[0]])
+      nlp.max_length = 60
+      (found,) = annotate.spans([text], rule, nlp)
+      words = [text[a:b] for a, b in found]
+      for word in ('Warsaw', 'France', '1891'):
+        self.assertEqual(words.count(word), 1, words)
+      self.assertLess(max(b for _, b in found), len(text) - len(TEXTS[0]))
 
   @parameterized.parameters('ner_first', 'ner_chunk_first')
   def test_spacy_rules_find_the_obvious(self, rule):
