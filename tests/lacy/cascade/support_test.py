@@ -85,6 +85,9 @@ class PrecisionTest(absltest.TestCase):
     got = counted('to Warsaw and Paris', given='Born in Warsaw, she was')
     self.assertEqual(got, (0, 1))
 
+  def test_a_part_of_a_word_is_neither_supported_nor_given(self):
+    self.assertEqual(counted('to War in 67', given='Of Warsaw, 1967'), (0, 2))
+
   def test_texts_are_pooled(self):
     counts = [
       support.Support(1, 1),
