@@ -14,8 +14,8 @@ import threading
 from absl import flags, logging
 
 from launch import cli
-from lm.serving import backend as openai_run
-from lm.serving import server as openai_server
+from lm.serving import backend as backend_lib
+from lm.serving import server as server_lib
 
 _MODEL = flags.DEFINE_string(
   'model', None, 'path, asset, or organisation/model of the hub'
@@ -39,7 +39,7 @@ def is_local(host: str) -> bool:
     return host == 'localhost'
 
 
-def serve(server: openai_server.Server) -> None:
+def serve(server: server_lib.Server) -> None:
   """Serves until SIGTERM or SIGINT, then ends what is under way."""
   ended = threading.Event()
   for number in (signal.SIGTERM, signal.SIGINT):
@@ -72,13 +72,13 @@ def main() -> None:
     size=_SIZE.value,
     top=_TOP.value,
   ) as model:
-    backend = openai_run.Backend(
+    backend = backend_lib.Backend(
       tokenizer=model.tokenizer,
       engine=model.engine,
       model=_MODEL.value,
       vocab_size=model.model.config.vocab_size,
     )
-    server = openai_server.make_server(_HOST.value, _PORT.value, backend)
+    server = server_lib.make_server(_HOST.value, _PORT.value, backend)
     if not is_local(_HOST.value):
       logging.warning(
         '--host=%s: whoever reaches this machine may use the model; there is '

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from lm import layers, ops
-from lm.checkpoints import families, weights
+from lm.checkpoints import config_keys, families, weights
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,11 +66,23 @@ _KEYS = {
   'types': 'type_vocab_size',
   'norm_eps': 'layer_norm_eps',
 }
-# What this model is; a config.json that says otherwise is of another.
+# The values of a config.json that this model has.
 _FIXED = {
-  'model_type': 'bert',
-  'hidden_act': 'gelu',
-  'position_embedding_type': 'absolute',
+  **config_keys.FIXED,
+  'model_type': ('bert',),
+  'hidden_act': ('gelu',),
+  'position_embedding_type': ('absolute',),
+  'is_decoder': (False,),
+}
+_HARMLESS = (config_keys.HARMLESS - {'model_type'}) | {
+  'tie_word_embeddings',  # no unembedding is built
+  # Of the pooler, which is not built.
+  'pooler_fc_size',
+  'pooler_num_attention_heads',
+  'pooler_num_fc_layers',
+  'pooler_size_per_head',
+  'pooler_type',
+  'directionality',
 }
 
 
@@ -78,17 +90,13 @@ def config_of_hf(data: Mapping[str, Any]) -> BertConfig:
   """The config from the contents of a config.json.
 
   Raises:
-    ValueError: a missing key, another family, activation or kind of position.
+    ValueError: a missing key, another family, activation or kind of position,
+      or a key that is not known.
   """
-  for key, expected in _FIXED.items():
-    if data.get(key, expected) != expected:
-      raise ValueError(
-        f'expected {key} {expected!r} in config.json, came {data[key]!r}'
-      )
-  lost = sorted(set(_KEYS.values()) - set(data))
-  if lost:
-    raise ValueError(f'config.json must hold {lost[0]!r}, and has not')
-  return BertConfig(**{ours: data[key] for ours, key in _KEYS.items()})
+  keys = config_keys.Keys(data, 'config.json')
+  fields = {ours: keys.take(key) for ours, key in _KEYS.items()}
+  keys.close(harmless=_HARMLESS, fixed=_FIXED)
+  return BertConfig(**fields)
 
 
 class Layer(nn.Module):

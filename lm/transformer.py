@@ -43,9 +43,11 @@ class TransformerConfig:
 
   For Gemma 3: `activation` of the gate, 'silu' or 'gelu' (tanh form);
   `post_norms` on what a layer adds; `embed_scale` multiplies embeddings by
-  sqrt(width); `query_scalar` replaces head_dim in the scale of scores. With a
-  `window` every `global_every`-th layer sees everything before it and the
-  others the last `window` positions, with `local_rope_base`.
+  sqrt(width); `query_scalar` replaces head_dim in the scale of scores.
+
+  With a `window` some layers see only the last `window` positions, and rotate
+  by `local_rope_base`: those from `local_from` on but for every
+  `global_every`-th, which sees everything before it (0: none of them does).
   """
 
   vocab_size: int
@@ -65,6 +67,7 @@ class TransformerConfig:
   embed_scale: bool = False
   query_scalar: float | None = None
   window: int | None = None
+  local_from: int = 0
   global_every: int = 6
   local_rope_base: float = 10_000.0
   fused: bool = False
@@ -96,6 +99,11 @@ class TransformerConfig:
       )
     if self.window is not None and self.window < 1:
       raise ValueError(f'model.window={self.window} must be positive or None')
+    for field in ('local_from', 'global_every'):
+      if getattr(self, field) < 0:
+        raise ValueError(
+          f'model.{field}={getattr(self, field)} must not be negative'
+        )
     if self.dtype not in ('float32', 'bfloat16'):
       raise ValueError(
         f'model.dtype must be float32 or bfloat16, got {self.dtype}'
@@ -103,7 +111,9 @@ class TransformerConfig:
 
   def is_local(self, layer: int) -> bool:
     """Whether a layer, counted from 0, sees a window only."""
-    return self.window is not None and (layer + 1) % self.global_every != 0
+    return self.window is not None and is_local(
+      layer, local_from=self.local_from, global_every=self.global_every
+    )
 
   def reaches(self) -> tuple[tuple[float, int | None], ...]:
     """(rope_base, window) of global layers and, with a window, local ones."""
@@ -133,6 +143,12 @@ class TransformerConfig:
     )
     attention = 6 * context * self.heads * self.head_dim * self.layers
     return tokens * (6 * weights + attention)
+
+
+def is_local(layer: int, *, local_from: int, global_every: int) -> bool:
+  """The rule by which `TransformerConfig` names the layers with a window."""
+  whole = global_every > 0 and (layer + 1) % global_every == 0
+  return layer >= local_from and not whole
 
 
 class Output(struct.PyTreeNode):

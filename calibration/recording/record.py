@@ -25,9 +25,8 @@ from corpora.questions import tasks
 from engine import assets, progress, stop
 from engine.runs import manifest as manifest_lib
 from engine.runs import results, writer
-from lm.checkpoints import hub
+from lm.checkpoints import decoder, hub
 from lm.decoding import prefix_cache, scoring
-from lm.judging import local
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,7 +34,7 @@ class Recording:
   """What is asked of which model, and how.
 
   Attributes:
-    model: see `lm.hub.resolve`.
+    model: see `hub.resolve`.
     sets: names of `question_mix.NAMES`.
     styles: of prompts.STYLES.
     only: cells by name, as in 'world-cot,nq_open-concise', where not every set
@@ -55,7 +54,7 @@ class Recording:
     batch: questions at once.
     fewest_rows: see `lm.decode.finish`.
     folder: where; a name made from the rest, in the cache, where empty.
-    accept_licence: see `lm.hub.resolve`.
+    accept_licence: see `hub.resolve`.
   """
 
   model: str
@@ -175,7 +174,7 @@ def fingerprint(path: pathlib.Path) -> str:
   return digest.hexdigest()
 
 
-def open_model(recording: Recording) -> local.Decoder:
+def open_model(recording: Recording) -> decoder.Decoder:
   """Reads the checkpoint.
 
   Raises:
@@ -184,7 +183,9 @@ def open_model(recording: Recording) -> local.Decoder:
     ValueError: it is no decoder.
   """
   path = recording.path()
-  return local.decoder(path, dtype=recording.compute, what='record.model')
+  return decoder.open_decoder(
+    path, dtype=recording.compute, what='record.model'
+  )
 
 
 def missing(recording: Recording) -> list[tuple[str, str, int]]:
@@ -200,7 +201,7 @@ def missing(recording: Recording) -> list[tuple[str, str, int]]:
 
 def record(
   recording: Recording,
-  model: local.Decoder,
+  model: decoder.Decoder,
   *,
   process: int = 0,
   processes: int = 1,

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from lacy.cascade import decode as cascade
-from lm.checkpoints import hub, pretrained_tokenizer, weights
+from lm.checkpoints import decoder, pretrained_tokenizer
 from lm.decoding import reader as readers
 
 UNITS = ('token', 'word')
@@ -121,7 +121,8 @@ def load(
     accept_licence: see engine/assets.py.
     **overrides: of the model's config, such as dtype.
   """
-  path = hub.resolve(name, accept_licence=accept_licence)
-  model = weights.load(path, fused=True, **overrides)
-  tokenizer = pretrained_tokenizer.CheckpointTokenizer.load(path)
-  return readers.Reader(model.config, model.params, size=size), tokenizer
+  fields = {'param_dtype': 'float32'} | overrides
+  model = decoder.open_decoder(
+    name, accept_licence=accept_licence, what='cascade.partner', **fields
+  )
+  return readers.Reader(model.config, model.params, size=size), model.tokenizer

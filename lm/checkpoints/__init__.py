@@ -5,6 +5,7 @@ from engine import public
 __getattr__, __dir__, __all__ = public.names(
   __name__,
   {
+    'decoder': ('Decoder', 'open_decoder'),
     'hub': ('resolve',),
     'pretrained_tokenizer': ('CheckpointTokenizer',),
     'weights': (

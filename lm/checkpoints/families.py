@@ -102,7 +102,9 @@ class Family:
   one in Hugging Face files (GGUF holds them whole). `paired`: queries and
   keys are stored for rotation by neighbouring pairs in GGUF. `causal`: a
   decoder, else a masked-diffusion model. `architecture`: the class that
-  transformers builds, '' where it has none.
+  transformers builds, '' where it has none. `keys`: what config.json calls a
+  setting, where that differs. `defaults`: what a setting is that config.json
+  leaves out. `fixed`: fields of our config.
   """
 
   name: str
@@ -113,6 +115,7 @@ class Family:
   paired: bool = False
   causal: bool = True
   keys: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -154,13 +157,23 @@ FAMILIES = {
       name='qwen2', architecture='Qwen2ForCausalLM', fixed={'qkv_bias': True}
     ),
     Family(
-      name='qwen3', architecture='Qwen3ForCausalLM', fixed={'qk_norm': True}
+      name='qwen3',
+      architecture='Qwen3ForCausalLM',
+      defaults={'head_dim': 128},
+      fixed={'qk_norm': True},
     ),
     Family(
       name='gemma3',
       architecture='Gemma3ForCausalLM',
       renamed=_GEMMA,
       offset_norms=True,
+      defaults={
+        'head_dim': 256,
+        'query_pre_attn_scalar': 256,
+        'rope_theta': 1e6,
+        'sliding_window': 4096,
+        'tie_word_embeddings': True,
+      },
       fixed={
         'qk_norm': True,
         'post_norms': True,
@@ -174,16 +187,10 @@ FAMILIES = {
       layers='model.transformer.blocks.{}.',
       causal=False,
       keys=_LLADA_KEYS,
+      defaults={'rms_norm_eps': 1e-5},
     ),
     Family(name='dream', causal=False, fixed={'qkv_bias': True}),
   )
-}
-
-
-# Our activations, and what a config.json may call them.
-_ACTIVATION_NAMES = {
-  'silu': ('silu', 'swish'),
-  'gelu': ('gelu_pytorch_tanh', 'gelu_new'),
 }
 
 
@@ -261,134 +268,3 @@ def rows(family: Family, c: Config, style: str) -> list[Row]:
     heads = c.kv_heads if keys else c.heads
     out.append(Row(path, shape, name, KINDS[kind], heads))
   return out
-
-
-def config_of_hf(data: Mapping[str, Any]) -> tuple[Family, Config]:
-  """Family and config from the contents of a config.json.
-
-  Raises:
-    ValueError: another family, a missing key, or a feature that the model
-      here has not (scaled rotary positions, soft-capped logits).
-  """
-  family = find(data.get('model_type', '(no model_type)'))
-
-  def get(key, *default):
-    value = data.get(family.keys.get(key, key))
-    if value is None:
-      if not default:
-        raise ValueError(
-          f'config.json must hold {family.keys.get(key, key)!r}, and has not'
-        )
-      return default[0]
-    return value
-
-  rope = get('rope_parameters', {})
-  local = rope.get('sliding_attention', {})
-  rope = rope.get('full_attention', rope)
-  scaling = get('rope_scaling', None) or rope
-  if scaling.get('rope_type', scaling.get('type', 'default')) != 'default':
-    raise ValueError(
-      f'rotary positions must be unscaled, config.json has {scaling}'
-    )
-  activation = family.fixed.get('activation', 'silu')
-  names = _ACTIVATION_NAMES[activation]
-  found = get('hidden_activation', get('hidden_act', names[0]))
-  if found not in names:
-    raise ValueError(
-      f'the activation of a {family.name} must be one of {", ".join(names)}, '
-      f'config.json names {found}'
-    )
-  fields = dict(
-    vocab_size=get('embedding_size', get('vocab_size')),
-    layers=get('num_hidden_layers'),
-    width=get('hidden_size'),
-    heads=get('num_attention_heads'),
-    kv_heads=get('num_key_value_heads', None),
-    head_dim=get('head_dim', None),
-    mlp_width=get('intermediate_size'),
-    rope_base=float(get('rope_theta', rope.get('rope_theta', 10_000.0))),
-    norm_eps=float(get('rms_norm_eps', 1e-6)),
-    tied=bool(get('tie_word_embeddings', False)),
-    qkv_bias=bool(get('attention_bias', False)),
-  )
-  if family.name == 'gemma3':
-    if get('final_logit_softcapping', None) or get(
-      'attn_logit_softcapping', None
-    ):
-      raise ValueError('soft-capped logits are not supported')
-    fields |= dict(
-      tied=bool(get('tie_word_embeddings', True)),
-      head_dim=get('head_dim', 256),
-      window=get('sliding_window', 4096),
-      global_every=_global_every(
-        get('layer_types', None), get('sliding_window_pattern', 6)
-      ),
-      query_scalar=float(get('query_pre_attn_scalar', 256)),
-      local_rope_base=float(
-        get('rope_local_base_freq', local.get('rope_theta', 10_000.0))
-      ),
-    )
-  return family, Config(**(fields | dict(family.fixed)))
-
-
-def _global_every(types, default):
-  """The period of full attention in Gemma's list of layer types."""
-  if not types:
-    return default
-  full = [i for i, kind in enumerate(types) if kind == 'full_attention']
-  period = full[0] + 1 if full else len(types) + 1
-  wanted = [
-    'full_attention' if (i + 1) % period == 0 else 'sliding_attention'
-    for i in range(len(types))
-  ]
-  if list(types) != wanted:
-    raise ValueError(
-      f'layer_types must be periodic with full attention last, got {types}'
-    )
-  return period
-
-
-def hf_of_config(family: Family, c: Config) -> dict[str, Any]:
-  """The config.json that `config_of_hf` reads back; decoders only."""
-  if not family.architecture:
-    raise ValueError(
-      f'transformers has no class for the family {family.name}; export one of '
-      + ', '.join(f.name for f in FAMILIES.values() if f.architecture)
-    )
-  wanted = {'qkv_bias': False, 'qk_norm': False, 'activation': 'silu'}
-  for field, value in (wanted | dict(family.fixed)).items():
-    if getattr(c, field) != value:
-      raise ValueError(
-        f'a {family.name} has {field}={value}, this config has '
-        f'{getattr(c, field)}; export it as another family'
-      )
-  gemma = family.name == 'gemma3'
-  data = {
-    'architectures': [family.architecture],
-    'model_type': 'gemma3_text' if gemma else family.name,
-    'vocab_size': c.vocab_size,
-    'hidden_size': c.width,
-    'intermediate_size': c.mlp_width,
-    'num_hidden_layers': c.layers,
-    'num_attention_heads': c.heads,
-    'num_key_value_heads': c.kv_heads,
-    'head_dim': c.head_dim,
-    'rms_norm_eps': c.norm_eps,
-    'rope_theta': c.rope_base,
-    'tie_word_embeddings': c.tied,
-    'hidden_act': 'gelu_pytorch_tanh' if gemma else 'silu',
-    'torch_dtype': 'float32',
-  }
-  if gemma:
-    data |= {
-      'hidden_activation': data.pop('hidden_act'),
-      'sliding_window': c.window,
-      'sliding_window_pattern': c.global_every,
-      'layer_types': [
-        'sliding_attention' if c.is_local(i) else 'full_attention'
-        for i in range(c.layers)
-      ],
-      'query_pre_attn_scalar': c.query_scalar or c.head_dim,
-      'rope_local_base_freq': c.local_rope_base,
-    }
-  return data

@@ -73,26 +73,39 @@ class CheckpointTokenizer:
     self._unknown = self._added.get(facts.roles.get('unk_token', ''))
 
   @classmethod
-  def load(cls, path: str | os.PathLike) -> 'CheckpointTokenizer':
-    """Reads a Hugging Face folder or a .gguf file.
+  def load(
+    cls, path: str | os.PathLike | weights.GGUFSource | weights.FolderSource
+  ) -> 'CheckpointTokenizer':
+    """Reads a Hugging Face folder, a .gguf file or a folder that holds one.
+
+    Args:
+      path: where the files are, or what `weights.open_source` made of them, so
+        that a GGUF is parsed once for weights and tokenizer.
 
     Raises:
-      FileNotFoundError: nothing lies there, or no tokenizer.json in it.
+      FileNotFoundError: nothing is there, or no tokenizer.json in it.
       ValueError: the file is cut, or describes what is not known here.
     """
-    path = pathlib.Path(path)
-    if path.is_dir():
-      return cls(*_of_folder(path))
-    if not path.is_file():
-      raise FileNotFoundError(
-        f'expected a .gguf file or a folder with a tokenizer.json at {path}, '
-        'found nothing'
-      )
-    source = weights.GGUFSource(path)
+    if isinstance(path, weights.FolderSource):
+      path = path.path
+    if isinstance(path, weights.GGUFSource):
+      source = path
+    else:
+      path = pathlib.Path(path)
+      file = weights.gguf_of_folder(path) if path.is_dir() else path
+      if file is None:
+        return cls(*_of_folder(path))
+      if not file.is_file():
+        raise FileNotFoundError(
+          f'expected a .gguf file or a folder with a tokenizer.json at {path}, '
+          'found nothing'
+        )
+      source = weights.GGUFSource(file)
     core, roles, ends = gguf_tokenizer.build(source)
     template = source.metadata('tokenizer.chat_template', '')
     return cls(
-      core, Facts(path=str(path), roles=roles, ends=ends, template=template)
+      core,
+      Facts(path=str(source.path), roles=roles, ends=ends, template=template),
     )
 
   def __reduce__(self):

@@ -21,7 +21,7 @@ import safetensors.numpy
 
 from engine.runs import writer
 from lm import layout, lora, transformer
-from lm.checkpoints import families
+from lm.checkpoints import families, gguf_config, hf_config
 
 INDEX = 'model.safetensors.index.json'
 # Follow from the config, or from another tensor.
@@ -86,37 +86,20 @@ class GGUFSource:
 
   def config(self) -> tuple[families.Family, transformer.TransformerConfig]:
     """Family and config from the metadata."""
-    arch = self.metadata('general.architecture')
-    family = families.find(arch)
+    try:
+      return gguf_config.read(self)
+    except CheckpointError:
+      raise
+    except ValueError as error:
+      raise CheckpointError(f'{self.path}: {error}') from error
 
-    def get(key, *default):
-      return self.metadata(f'{arch}.{key}', *default)
-
-    names = self.names()
-    scaled = get('rope.scaling.type', 'none') not in ('none', '')
-    if scaled or 'rope_freqs.weight' in names:
-      raise CheckpointError(
-        f'{self.path}: rotary positions must be unscaled, and are scaled'
-      )
-    heads = get('attention.head_count')
-    fields: dict[str, Any] = dict(
-      vocab_size=len(self.metadata('tokenizer.ggml.tokens')),
-      layers=get('block_count'),
-      width=get('embedding_length'),
-      heads=heads,
-      kv_heads=get('attention.head_count_kv', heads),
-      head_dim=get('attention.key_length', None),
-      mlp_width=get('feed_forward_length'),
-      rope_base=float(get('rope.freq_base', 10_000.0)),
-      norm_eps=float(get('attention.layer_norm_rms_epsilon')),
-      tied='output.weight' not in names,
-    )
-    if family.name == 'gemma3':
-      fields['window'] = get('attention.sliding_window')
-      fields['local_rope_base'] = float(get('rope.freq_base_swa', 10_000.0))
-    return family, transformer.TransformerConfig(
-      **(fields | dict(family.fixed))
-    )
+  def keys(self, prefix: str) -> dict[str, Any]:
+    """The values of all keys that begin with `prefix`, without it."""
+    return {
+      key.removeprefix(prefix): self.metadata(key)
+      for key in self._reader.fields
+      if key.startswith(prefix)
+    }
 
 
 class FolderSource:
@@ -135,7 +118,8 @@ class FolderSource:
       weight_map = None
     if not files:
       raise CheckpointError(
-        f'{self.path}: expected *.safetensors or {INDEX}, found neither'
+        f'{self.path}: expected *.safetensors, {INDEX} or one .gguf file, '
+        'found none of them'
       )
     self._where: dict[str, Any] = {}
     for file in files:
@@ -171,7 +155,7 @@ class FolderSource:
     if not file.is_file():
       raise CheckpointError(f'{self.path}: expected a config.json, found none')
     try:
-      return families.config_of_hf(json.loads(file.read_text()))
+      return hf_config.read(json.loads(file.read_text()))
     except ValueError as error:
       raise CheckpointError(f'{file}: {error}') from error
 
@@ -184,11 +168,29 @@ class Pretrained(NamedTuple):
   params: dict[str, Any]
 
 
+def gguf_of_folder(folder: pathlib.Path) -> pathlib.Path | None:
+  """The one .gguf file of a folder without safetensors; None without any.
+
+  Raises:
+    CheckpointError: several, so that the folder names none of them.
+  """
+  if any(folder.glob('*.safetensors')) or (folder / INDEX).is_file():
+    return None
+  found = sorted(folder.glob('*.gguf'))
+  if len(found) > 1:
+    raise CheckpointError(
+      f'{folder}: expected one .gguf file, found '
+      f'{", ".join(file.name for file in found)}; name one of them'
+    )
+  return found[0] if found else None
+
+
 def open_source(path: str | os.PathLike) -> GGUFSource | FolderSource:
-  """The reader for a .gguf file or a folder of safetensors."""
+  """The reader for a .gguf file, or a folder of safetensors or of one .gguf."""
   path = pathlib.Path(path)
   if path.is_dir():
-    return FolderSource(path)
+    file = gguf_of_folder(path)
+    return FolderSource(path) if file is None else GGUFSource(file)
   if path.is_file():
     return GGUFSource(path)
   raise FileNotFoundError(
@@ -239,7 +241,7 @@ def _lookup(tree, path):
 
 
 def load(
-  path: str | os.PathLike,
+  path: str | os.PathLike | GGUFSource | FolderSource,
   *,
   param_dtype: str = 'float32',
   shardings: Mapping[str, Any] | None = None,
@@ -249,7 +251,8 @@ def load(
   """Reads a checkpoint onto the devices.
 
   Args:
-    path: a .gguf file or a Hugging Face folder.
+    path: a .gguf file, a folder that holds one, a Hugging Face folder, or what
+      `open_source` made of one of them.
     param_dtype: of the parameters in memory; `dtype` among the overrides is
       what the model computes in.
     shardings: a tree of shardings like the parameters; default device if None.
@@ -259,9 +262,11 @@ def load(
   Raises:
     CheckpointError: a missing, extra or misshapen tensor, a file that is cut,
       an unknown tensor type, a missing shard.
-    FileNotFoundError: nothing lies at `path`.
+    FileNotFoundError: there is nothing at `path`.
   """
-  source = open_source(path)
+  source = path
+  if not isinstance(source, GGUFSource | FolderSource):
+    source = open_source(source)
   family, config = source.config()
   fused = overrides.pop('fused', False)
   if fused and shardings is not None:
@@ -317,7 +322,7 @@ def export(
   folder = pathlib.Path(folder)
   if folder.exists():
     raise FileExistsError(f'expected nothing at {folder}, found something')
-  data = families.hf_of_config(family, config)
+  data = hf_config.write(family, config)
   config, params = layout.split(config, lora.merge(params))
   params = layout.unrolled(params, config.layers)
   tensors = {}

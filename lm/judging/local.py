@@ -6,56 +6,22 @@ itself.
 """
 
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
 
 import tqdm
 
 from engine import stop as stop_lib
-from lm import transformer
-from lm.checkpoints import hub, pretrained_tokenizer, weights
+from lm.checkpoints import decoder, pretrained_tokenizer
 from lm.decoding import continuous_batching
 
 Prompt = str | Sequence[Mapping[str, str]]
-
-
-class Decoder(NamedTuple):
-  """A checkpoint's tokenizer, shape and weights."""
-
-  tokenizer: pretrained_tokenizer.CheckpointTokenizer
-  config: transformer.TransformerConfig
-  params: Any
-
-
-def decoder(
-  path: str | os.PathLike, *, dtype: str = 'float32', what: str = 'model'
-) -> Decoder:
-  """Reads a checkpoint to decode with: kernels that go together are joined.
-
-  Args:
-    path: a .gguf file or a Hugging Face folder, see `hub.resolve`.
-    dtype: of parameters and computation; bfloat16 is faster and less exact.
-    what: key of the config, for messages.
-
-  Raises:
-    ValueError: it is no decoder.
-  """
-  found = weights.load(path, fused=True, dtype=dtype, param_dtype=dtype)
-  if not found.family.causal:
-    raise ValueError(
-      f'{what}={path} must be a decoder, came {found.family.name}'
-    )
-  tokenizer = pretrained_tokenizer.CheckpointTokenizer.load(path)
-  return Decoder(tokenizer, found.config, found.params)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Local:
   """See `open`. A context manager: leaving it stops the engine."""
 
-  tokenizer: pretrained_tokenizer.CheckpointTokenizer
-  model: weights.Pretrained
+  model: decoder.Decoder
   engine: continuous_batching.Engine
 
   @classmethod
@@ -75,22 +41,21 @@ class Local:
       name: see `hub.resolve`.
       accept_licence: see `hub.resolve`.
       dtype: of parameters and computation; bfloat16 is faster and less exact.
-      slots: see `batching.Engine`.
-      size: see `batching.Engine`.
-      top: see `batching.Engine`.
+      slots: see `continuous_batching.Engine`.
+      size: see `continuous_batching.Engine`.
+      top: see `continuous_batching.Engine`.
     """
-    path = hub.resolve(name, accept_licence=accept_licence)
-    tokenizer = pretrained_tokenizer.CheckpointTokenizer.load(path)
-    model = weights.load(path, fused=True, dtype=dtype, param_dtype=dtype)
-    if not model.family.causal:
-      raise ValueError(
-        f'{name} is a masked-diffusion model ({model.family.name}); a decoder '
-        'was expected'
-      )
+    model = decoder.open_decoder(
+      name, accept_licence=accept_licence, dtype=dtype
+    )
     engine = continuous_batching.Engine(
       model.config, model.params, slots=slots, size=size, top=top
     )
-    return cls(tokenizer=tokenizer, model=model, engine=engine)
+    return cls(model=model, engine=engine)
+
+  @property
+  def tokenizer(self) -> pretrained_tokenizer.CheckpointTokenizer:
+    return self.model.tokenizer
 
   def __enter__(self) -> 'Local':
     self.engine.__enter__()

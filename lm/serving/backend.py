@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from lm.decoding.drawn import Result, Token
 from lm.serving import request
-from lm.serving import text as openai_text
+from lm.serving import text as text_lib
 from lm.serving.request import ApiError
 
 # Between looks at whether the client is still there, in seconds.
@@ -72,7 +72,7 @@ class Event(NamedTuple):
   """Of the sample `index`; `finish` where it was the last."""
 
   index: int
-  piece: openai_text.Piece
+  piece: text_lib.Piece
   finish: str | None
 
 
@@ -94,7 +94,7 @@ class Run:
   def _submit(self, index: int) -> None:
     call, tokenizer = self._call, self._backend.tokenizer
     prompt = call.prompts[index // call.n]
-    self._assemblers.append(openai_text.Assembler(tokenizer, prompt, call.stop))
+    self._assemblers.append(text_lib.Assembler(tokenizer, prompt, call.stop))
     try:
       future = self._backend.engine.submit(
         prompt,
@@ -162,7 +162,7 @@ class Run:
       piece = assembler.finish()
     elif assembler.stopped:
       self._backend.engine.cancel(self._futures[index])
-      piece = openai_text.Piece('', ())
+      piece = text_lib.Piece('', ())
     else:
       return
     left.remove(index)

@@ -6,14 +6,14 @@ import uuid
 from typing import Any
 
 from lm.decoding import drawn
-from lm.serving import backend as openai_run
+from lm.serving import backend as backend_lib
 from lm.serving import request
 
 
 class Form:
   """The JSON of one answer, whole or in parts."""
 
-  def __init__(self, backend: openai_run.Backend, call: request.Call):
+  def __init__(self, backend: backend_lib.Backend, call: request.Call):
     self._call, self._tokenizer = call, backend.tokenizer
     kind = 'chat.completion' if call.chat else 'text_completion'
     if call.chat and call.stream:
@@ -28,7 +28,7 @@ class Form:
   def answer(self, choices: list[dict], **fields) -> dict[str, Any]:
     return {**self._head, 'choices': choices, **fields}
 
-  def choice(self, event: openai_run.Event, **message) -> dict[str, Any]:
+  def choice(self, event: backend_lib.Event, **message) -> dict[str, Any]:
     """One choice; `message` holds further fields of a chat's message."""
     found = {'index': event.index}
     if self._call.chat:

@@ -18,10 +18,10 @@ from typing import Any
 
 from absl import logging
 
-from lm.serving import backend as openai_run
-from lm.serving import form as openai_form
-from lm.serving import request as openai_request
-from lm.serving import text as openai_text
+from lm.serving import backend as backend_lib
+from lm.serving import form as form_lib
+from lm.serving import request as request_lib
+from lm.serving import text as text_lib
 from lm.serving.request import ApiError
 
 MAX_BODY = 1 << 22
@@ -114,7 +114,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     if path not in _POST:
       raise self._unknown(path, _GET)
     backend = self.server.backend
-    call = openai_request.parse(
+    call = request_lib.parse(
       body,
       chat=path == '/v1/chat/completions',
       tokenizer=backend.tokenizer,
@@ -123,7 +123,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
       vocab_size=backend.vocab_size,
     )
     with self.server.slot():
-      run = openai_run.Run(backend, call)
+      run = backend_lib.Run(backend, call)
       try:
         (self._stream if call.stream else self._whole)(run, call)
       finally:
@@ -168,24 +168,24 @@ class Handler(http.server.BaseHTTPRequestHandler):
     if poll.poll(0) and not self.connection.recv(1, socket.MSG_PEEK):
       raise _GoneError('while it was served')
 
-  def _whole(self, run: openai_run.Run, call: openai_request.Call) -> None:
+  def _whole(self, run: backend_lib.Run, call: request_lib.Call) -> None:
     pieces = [[] for _ in call.seeds]
     finish = [None] * len(call.seeds)
     for event in run.events(self._check):
       pieces[event.index].append(event.piece)
       finish[event.index] = event.finish
-    form, choices = openai_form.Form(self.server.backend, call), []
+    form, choices = form_lib.Form(self.server.backend, call), []
     for index, parts in enumerate(pieces):
-      piece = openai_text.Piece(
+      piece = text_lib.Piece(
         ''.join(part.text for part in parts),
         tuple(token for part in parts for token in part.tokens),
       )
-      event = openai_run.Event(index, piece, finish[index])
+      event = backend_lib.Event(index, piece, finish[index])
       choices.append(form.choice(event, role='assistant'))
     self._send(200, form.answer(choices, usage=run.usage))
 
-  def _stream(self, run: openai_run.Run, call: openai_request.Call) -> None:
-    form = openai_form.Form(self.server.backend, call)
+  def _stream(self, run: backend_lib.Run, call: request_lib.Call) -> None:
+    form = form_lib.Form(self.server.backend, call)
     rest = {'usage': None} if call.usage else {}
     self._chunked = self.request_version != 'HTTP/1.0'
     self.send_response(200)
@@ -204,7 +204,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     if call.chat:
       for index in range(len(call.seeds)):
-        event = openai_run.Event(index, openai_text.Piece('', ()), None)
+        event = backend_lib.Event(index, text_lib.Piece('', ()), None)
         send([form.choice(event, role='assistant')])
     for event in run.events(self._check):
       send([form.choice(event)])
@@ -231,7 +231,7 @@ class Server(http.server.ThreadingHTTPServer):
   daemon_threads = True
   request_queue_size = 128  # a burst of clients is not refused
 
-  def __init__(self, address: tuple[str, int], backend: openai_run.Backend):
+  def __init__(self, address: tuple[str, int], backend: backend_lib.Backend):
     self.backend = backend
     self.stopping = threading.Event()
     self._change = threading.Condition()
@@ -283,7 +283,7 @@ class Server(http.server.ThreadingHTTPServer):
     self.server_close()
 
 
-def make_server(host: str, port: int, backend: openai_run.Backend) -> Server:
+def make_server(host: str, port: int, backend: backend_lib.Backend) -> Server:
   """A server that is bound (port 0: to a free one) and not yet serving."""
   try:
     return Server((host, port), backend)

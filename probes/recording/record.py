@@ -20,9 +20,8 @@ from corpora.questions import grading, multiple_choice, tasks
 from engine import assets, progress, stop
 from engine.runs import manifest as manifest_lib
 from lm import transformer
-from lm.checkpoints import hub
+from lm.checkpoints import decoder
 from lm.decoding import prefix_cache, scoring
-from lm.judging import local
 from probes.recording import activations, store
 
 # Of prompts, examples and graders: what they say changes with it.
@@ -34,7 +33,7 @@ class Recording:
   """What is asked of which model, and which sites are kept.
 
   Attributes:
-    model: see `lm.hub.resolve`.
+    model: see `hub.resolve`.
     tasks: names of `corpora.tasks`.
     questions: of each task.
     seed: of their choice.
@@ -49,7 +48,7 @@ class Recording:
     file: questions a file.
     batch: sequences that are answered or read at once.
     folder: where; a name made from the rest, in the cache, where empty.
-    accept_licence: see `lm.hub.resolve`.
+    accept_licence: see `hub.resolve`.
   """
 
   model: str
@@ -131,7 +130,7 @@ def missing(recording: Recording) -> list[tuple[str, int]]:
   ]
 
 
-def open_model(recording: Recording) -> local.Decoder:
+def open_model(recording: Recording) -> decoder.Decoder:
   """Reads the checkpoint.
 
   Raises:
@@ -139,13 +138,17 @@ def open_model(recording: Recording) -> local.Decoder:
     PermissionError: its licence was not accepted.
     ValueError: it is no decoder.
   """
-  path = hub.resolve(recording.model, accept_licence=recording.accept_licence)
-  return local.decoder(path, dtype=recording.compute, what='record.model')
+  return decoder.open_decoder(
+    recording.model,
+    accept_licence=recording.accept_licence,
+    dtype=recording.compute,
+    what='record.model',
+  )
 
 
 def record(
   recording: Recording,
-  model: local.Decoder,
+  model: decoder.Decoder,
   *,
   process: int = 0,
   processes: int = 1,

@@ -11,7 +11,7 @@ from absl.testing import absltest, parameterized
 
 from launch import serve
 from lm.serving import request
-from lm.serving import server as openai_server
+from lm.serving import server as server_lib
 from tests import files
 from tests.lm.serving import support
 
@@ -21,11 +21,11 @@ class ServeTest(parameterized.TestCase):
   def test_signals_end_it_cleanly_in_mid_stream(self, number):
     program = (
       'from launch import serve\n'
-      'from lm.serving import backend, server\n'
+      'from lm.serving import backend as b, server as s\n'
       'from tests.lm.serving import support as t\n'
-      'backend = backend.Backend(tokenizer=t.ByteTokenizer(), model="m",'
+      'backend = b.Backend(tokenizer=t.ByteTokenizer(), model="m",'
       ' engine=t.Engine(t.fixed("a" * 150), delay=0.1))\n'
-      'server = server.make_server("127.0.0.1", 0, backend)\n'
+      'server = s.make_server("127.0.0.1", 0, backend)\n'
       'print(server.server_port, flush=True)\n'
       'serve.serve(server)\n'
       'print("ended")\n'
@@ -63,7 +63,7 @@ class ServeTest(parameterized.TestCase):
         OSError, f'--port={server.server_port} cannot be served.*change --port'
       ),
     ):
-      openai_server.make_server('127.0.0.1', server.server_port, server.backend)
+      server_lib.make_server('127.0.0.1', server.server_port, server.backend)
 
   @parameterized.parameters(
     ('127.0.0.1', True),

@@ -146,17 +146,19 @@ class CheckpointTest(parameterized.TestCase):
     )
 
   @parameterized.parameters(
-    ('hidden_act', 'relu', "expected hidden_act 'gelu'.*came 'relu'"),
-    ('model_type', 'roberta', "expected model_type 'bert'.*came 'roberta'"),
+    ('hidden_act', 'relu', "hidden_act must be 'gelu'.*has 'relu'"),
+    ('model_type', 'roberta', "model_type must be 'bert'.*has 'roberta'"),
     (
       'position_embedding_type',
       'relative_key',
-      "expected position_embedding_type 'absolute'",
+      "position_embedding_type must be 'absolute'",
     ),
     ('num_attention_heads', 5, 'encoder.width=12 must divide over'),
     ('num_hidden_layers', 0, 'encoder.layers must be positive, got 0'),
     ('layer_norm_eps', None, "must hold 'layer_norm_eps'"),
     ('hidden_size', '12', 'config.json: '),
+    ('is_decoder', True, 'is_decoder must be False'),
+    ('embedding_size', 8, 'embedding_size=8, a key that is not known'),
   )
   def test_another_config_is_refused(self, key, value, what):
     file = self.folder / 'config.json'

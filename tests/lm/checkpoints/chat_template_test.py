@@ -2,6 +2,7 @@
 
 from absl.testing import absltest
 
+from tests import files
 from tests.lm.checkpoints import tokenizer_support as support
 
 
@@ -30,9 +31,9 @@ class TemplateTest(support.Case):
 
   def test_raises(self):
     with self.assertRaisesRegex(ValueError, 'TemplateError: no tools here'):
-      support.load(support.PEERS).render([{'role': 'tool', 'content': ''}])
+      support.load(files.TOKENS).render([{'role': 'tool', 'content': ''}])
     with self.assertRaisesRegex(ValueError, 'TypeError: .*Undefined'):
-      support.load(support.PEERS).render([{'role': 'user'}])
+      support.load(files.TOKENS).render([{'role': 'user'}])
 
   def test_does_not_compile(self):
     with self.assertRaisesRegex(ValueError, 'does not compile'):
@@ -54,7 +55,7 @@ class TemplateTest(support.Case):
   def test_messages_that_are_no_json(self):
     for messages in ([{'role': 'user', 'content': {1, 2}}], ['hi']):
       with self.assertRaisesRegex(ValueError, 'objects of JSON'):
-        support.load(support.PEERS).render(messages)
+        support.load(files.TOKENS).render(messages)
 
   def test_bos_stands_once(self):
     t = support.load(self.copy(add_bos_token=True))

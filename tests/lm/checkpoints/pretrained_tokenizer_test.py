@@ -10,6 +10,7 @@ import tokenizers
 from absl.testing import absltest, parameterized
 
 from lm.checkpoints import gguf_tokenizer, weights
+from tests import files
 from tests.lm.checkpoints import tokenizer_support as support
 
 
@@ -17,14 +18,14 @@ class PeersTest(support.Case):
   """Ids that transformers gave (make_peers.py)."""
 
   def test_folder(self):
-    t = support.load(support.PEERS)
+    t = support.load(files.TOKENS)
     self.assertEqual(t.encode_batch(support.TEXTS), support.PEER['folder'])
     self.assertEqual(
       [t.encode(text) for text in support.TEXTS], support.PEER['folder']
     )
 
   def test_folder_without_specials(self):
-    got = support.load(support.PEERS).encode_batch(
+    got = support.load(files.TOKENS).encode_batch(
       support.TEXTS, parse_specials=False
     )
     self.assertEqual(got, support.PEER['folder_plain'])
@@ -98,7 +99,7 @@ class PeersTest(support.Case):
     self.assertEqual(t.encode_batch(support.TEXTS), [[1, *ids] for ids in got])
 
   def test_rendered(self):
-    for path in (support.PEERS, self.gguf(support.byte_fields())):
+    for path in (files.TOKENS, self.gguf(support.byte_fields())):
       t = support.load(path)
       got = [
         t.render(support.PEER['messages'], add_generation_prompt=prompt)
@@ -112,9 +113,7 @@ class RoundTripTest(support.Case):
   @parameterized.parameters('folder', 'gguf', 'scores')
   def test_random_unicode(self, which):
     fields = support.score_fields if which == 'scores' else support.byte_fields
-    t = support.load(
-      support.PEERS if which == 'folder' else self.gguf(fields())
-    )
+    t = support.load(files.TOKENS if which == 'folder' else self.gguf(fields()))
     rng = np.random.default_rng(0)
     for top in (0x80, 0x800, 0xD800, 0x110000):
       for _ in range(20):
@@ -126,11 +125,11 @@ class RoundTripTest(support.Case):
 
   @parameterized.parameters(*support.TEXTS)
   def test_texts(self, text):
-    for path in (support.PEERS, self.gguf(support.score_fields())):
+    for path in (files.TOKENS, self.gguf(support.score_fields())):
       t = support.load(path)
       ids = t.encode(text, parse_specials=False)
       # SentencePiece writes its own sign for a space as a space.
-      want = text if path == support.PEERS else text.replace('▁', ' ')
+      want = text if path == files.TOKENS else text.replace('▁', ' ')
       self.assertEqual(t.decode(ids), want)
 
   def test_qwen2_composes(self):
@@ -146,11 +145,11 @@ class RoundTripTest(support.Case):
     self.assertEqual(pieces[0], '<s>')
     self.assertEqual(pieces[-1], '</s>')
     self.assertEqual(''.join(pieces[1:-1]), ' the cat\n')
-    t = support.load(support.PEERS)
+    t = support.load(files.TOKENS)
     self.assertEqual(t.pieces(t.encode(' 12€')), [' ', '1', '2', *'\ufffd' * 3])
 
   def test_decode_with_specials(self):
-    t = support.load(support.PEERS)
+    t = support.load(files.TOKENS)
     text = support.TEXTS[-2]
     ids = t.encode(text)
     self.assertEqual(t.decode(ids, skip_specials=False), text)
@@ -159,10 +158,10 @@ class RoundTripTest(support.Case):
 
 class MembersTest(support.Case):
   def test_ids(self):
-    t = support.load(support.PEERS)
+    t = support.load(files.TOKENS)
     self.assertEqual((t.bos_id, t.eos_id, t.pad_id), (0, 2, None))
     self.assertEqual(t.stop_ids, (0, 2))
-    size = tokenizers.Tokenizer.from_file(str(support.PEERS / 'tokenizer.json'))
+    size = tokenizers.Tokenizer.from_file(str(files.TOKENS / 'tokenizer.json'))
     self.assertEqual(t.vocab_size, size.get_vocab_size())
     self.assertEqual(t.special_id('<|im_start|>'), 1)
 
@@ -189,7 +188,7 @@ class MembersTest(support.Case):
     with self.assertRaisesRegex(
       ValueError, r"'<mask>'.*<\|endoftext\|>, <\|im_end\|>, <\|im_start\|>"
     ):
-      support.load(support.PEERS).special_id('<mask>')
+      support.load(files.TOKENS).special_id('<mask>')
 
   def test_tokens_of_the_config_are_added(self):
     folder = self.copy(pad_token='<pad>')
@@ -221,14 +220,14 @@ class MembersTest(support.Case):
       support.load(folder).encode('<s>', parse_specials=False)
 
   def test_add_bos(self):
-    t = support.load(support.PEERS)
+    t = support.load(files.TOKENS)
     self.assertEqual(t.encode('a', add_bos=True), [0, *t.encode('a')])
     t = support.load(self.copy(bos_token=None))
     with self.assertRaisesRegex(ValueError, 'needs a bos token'):
       t.encode('a', add_bos=True)
 
   def test_lone_surrogate(self):
-    t = support.load(support.PEERS)
+    t = support.load(files.TOKENS)
     for call in (t.encode, lambda text: t.encode_batch(['a', text])):
       with self.assertRaisesRegex(ValueError, 'lone surrogate at character 1'):
         call('a\ud800')
@@ -243,7 +242,7 @@ class MembersTest(support.Case):
     self.assertEqual(again.chat(support.PEER['messages']), support.PEER['chat'])
 
   def test_threads_do_not_switch_specials_for_each_other(self):
-    t = support.load(support.PEERS)
+    t = support.load(files.TOKENS)
     text = support.TEXTS[-2] * 20
 
     def encode(parse):
@@ -272,7 +271,7 @@ class MembersTest(support.Case):
     elsewhere = self.copy()
     self.assertEqual(
       support.load(elsewhere).fingerprint,
-      support.load(support.PEERS).fingerprint,
+      support.load(files.TOKENS).fingerprint,
     )
 
 

@@ -18,8 +18,9 @@ from absl.testing import absltest, parameterized
 
 from lm import cache as caches
 from lm import layout, transformer
-from lm.checkpoints import families, weights
+from lm.checkpoints import hf_config, weights
 from tests import files
+from tests.lm.checkpoints import tokenizer_support as support
 
 FAMILIES = ('llama', 'qwen2', 'qwen3', 'gemma3')
 
@@ -225,52 +226,6 @@ class FamiliesTest(Folder):
     jax.tree.map(np.testing.assert_array_equal, loaded.params, want)
 
 
-def write_gguf(path, kind):
-  """The tiny Llama as a GGUF, rows of queries and keys paired as there."""
-  config = json.loads((files.PEERS / 'llama' / 'config.json').read_text())
-  # Quantised blocks are 32 wide, so the widths are doubled with zeros.
-  writer = gguf.GGUFWriter(path, 'llama')
-  writer.add_block_count(config['num_hidden_layers'])
-  writer.add_embedding_length(32)
-  writer.add_feed_forward_length(32)
-  writer.add_head_count(4)
-  writer.add_head_count_kv(2)
-  writer.add_layer_norm_rms_eps(1e-5)
-  writer.add_rope_freq_base(10000.0)
-  writer.add_token_list([str(i) for i in range(61)])
-  rng = np.random.default_rng(0)
-  values = {}
-
-  def add(name, *shape):
-    values[name] = rng.normal(size=shape).astype(np.float32)
-    if len(shape) == 1:
-      writer.add_tensor(name, values[name])
-      return
-    data = gguf.quantize(values[name], kind)
-    writer.add_tensor(name, data, raw_dtype=kind)
-
-  add('token_embd.weight', 61, 32)
-  add('output_norm.weight', 32)
-  for i in range(config['num_hidden_layers']):
-    for name, *shape in (
-      ('attn_norm', 32),
-      ('attn_q', 32, 32),
-      ('attn_k', 16, 32),
-      ('attn_v', 16, 32),
-      ('attn_output', 32, 32),
-      ('ffn_norm', 32),
-      ('ffn_gate', 32, 32),
-      ('ffn_up', 32, 32),
-      ('ffn_down', 32, 32),
-    ):
-      add(f'blk.{i}.{name}.weight', *shape)
-  writer.write_header_to_file()
-  writer.write_kv_data_to_file()
-  writer.write_tensors_to_file()
-  writer.close()
-  return values
-
-
 class GGUFTest(Folder):
   @parameterized.parameters(
     ('F32', 0.0),
@@ -283,7 +238,7 @@ class GGUFTest(Folder):
   def test_tensors(self, kind, error):
     path = self.folder / 'model.gguf'
     kind = gguf.GGMLQuantizationType[kind]
-    values = write_gguf(path, kind)
+    values = support.write_gguf(path, kind)
     loaded = weights.load(path)
     c = loaded.config
     self.assertEqual((c.layers, c.width, c.heads, c.kv_heads), (3, 32, 4, 2))
@@ -303,14 +258,14 @@ class GGUFTest(Folder):
 
   def test_truncated(self):
     path = self.folder / 'model.gguf'
-    write_gguf(path, gguf.GGMLQuantizationType.F32)
+    support.write_gguf(path, gguf.GGMLQuantizationType.F32)
     path.write_bytes(path.read_bytes()[:-5000])
     with self.assertRaisesRegex(weights.CheckpointError, 'whole GGUF file'):
       weights.load(path)
 
   def test_unknown_tensor_type(self):
     path = self.folder / 'model.gguf'
-    write_gguf(path, gguf.GGMLQuantizationType.F32)
+    support.write_gguf(path, gguf.GGMLQuantizationType.F32)
     data = bytearray(path.read_bytes())
     name = b'blk.0.attn_q.weight'
     # After the name: a count of axes (4 bytes), the axes (8 each), the type.
@@ -350,7 +305,7 @@ class BrokenTest(Folder):
 
   def test_other_family(self):
     with self.assertRaisesRegex(ValueError, "came 'mamba'"):
-      families.config_of_hf({'model_type': 'mamba'})
+      hf_config.read({'model_type': 'mamba'})
 
 
 if __name__ == '__main__':

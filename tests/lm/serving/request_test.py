@@ -7,7 +7,7 @@ from unittest import mock
 
 from absl.testing import absltest, parameterized
 
-from lm.serving import server as openai_server
+from lm.serving import server as server_lib
 from tests.lm.serving import support
 
 
@@ -181,7 +181,7 @@ class RefusalsTest(parameterized.TestCase):
 
   def test_bodies(self):
     with (
-      mock.patch.object(openai_server, 'MAX_BODY', 1000),
+      mock.patch.object(server_lib, 'MAX_BODY', 1000),
       support.serving(support.fixed('a')) as (server, _),
     ):
       check = self.check
@@ -196,7 +196,7 @@ class RefusalsTest(parameterized.TestCase):
 
   def test_a_large_body_is_read_so_that_its_sender_sees_the_answer(self):
     with (
-      mock.patch.object(openai_server, 'MAX_BODY', 1 << 20),
+      mock.patch.object(server_lib, 'MAX_BODY', 1 << 20),
       support.serving(support.fixed('a')) as (server, _),
     ):
       body = b' ' * (4 << 20)

@@ -8,8 +8,8 @@ import threading
 import time
 
 from lm.decoding import drawn
-from lm.serving import backend as openai_run
-from lm.serving import server as openai_server
+from lm.serving import backend as backend_lib
+from lm.serving import server as server_lib
 
 EOS = 256
 SIZE = 200
@@ -78,10 +78,10 @@ class Engine:
 @contextlib.contextmanager
 def serving(script, *, delay=0.0, **options):
   engine = Engine(script, delay=delay)
-  backend = openai_run.Backend(
+  backend = backend_lib.Backend(
     tokenizer=ByteTokenizer(), engine=engine, model='m', **options
   )
-  server = openai_server.make_server('127.0.0.1', 0, backend)
+  server = server_lib.make_server('127.0.0.1', 0, backend)
   thread = threading.Thread(
     target=server.serve_forever, kwargs=dict(poll_interval=0.01)
   )

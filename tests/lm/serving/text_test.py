@@ -3,7 +3,7 @@
 from absl.testing import absltest, parameterized
 
 from lm.decoding import drawn
-from lm.serving import text as openai_text
+from lm.serving import text as text_lib
 from tests.lm.serving import support
 
 
@@ -39,7 +39,7 @@ class AssemblerTest(parameterized.TestCase):
           data = b''.join(b'@' if i < 0 else vocabulary[i] for i in ids)
           return data.decode(errors='replace')
 
-      assembler = openai_text.Assembler(Tokenizer(), [-1, -1], stop)
+      assembler = text_lib.Assembler(Tokenizer(), [-1, -1], stop)
       for i in range(len(vocabulary)):
         pieces.append(assembler.push(drawn.Token(i, 0.0)))
         self.assertNotIn('\ufffd', pieces[-1].text)
@@ -59,13 +59,13 @@ class AssemblerTest(parameterized.TestCase):
       def decode(self, ids):
         return ' '.join(('the', 'cat', 'sat')[i] for i in ids)
 
-    assembler = openai_text.Assembler(Words(), [0])
+    assembler = text_lib.Assembler(Words(), [0])
     pieces = [assembler.push(drawn.Token(i, 0.0)) for i in (1, 2, 1)]
     self.assertEqual([p.text for p in pieces], [' cat', ' sat', ' cat'])
 
   def test_garbage_is_sent_in_the_end(self):
     tokenizer = support.ByteTokenizer()
-    assembler = openai_text.Assembler(tokenizer, [65], ())
+    assembler = text_lib.Assembler(tokenizer, [65], ())
     text = ''
     for i in [0xE6, 0x97]:
       text += assembler.push(drawn.Token(i, 0.0)).text
@@ -73,7 +73,7 @@ class AssemblerTest(parameterized.TestCase):
     self.assertEqual(assembler.finish().text, '\ufffd')
 
   def test_endless_garbage_is_not_held_back_for_ever(self):
-    assembler = openai_text.Assembler(support.ByteTokenizer(), [65], ())
+    assembler = text_lib.Assembler(support.ByteTokenizer(), [65], ())
     pieces = [assembler.push(drawn.Token(0xFF, 0.0)) for _ in range(64)]
     pieces.append(assembler.finish())
     self.assertEqual(''.join(p.text for p in pieces), '\ufffd' * 64)
