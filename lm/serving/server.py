@@ -13,7 +13,7 @@ import json
 import select
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from absl import logging
@@ -125,9 +125,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     with self.server.slot():
       run = backend_lib.Run(backend, call)
       try:
-        (self._stream if call.stream else self._whole)(run, call)
+        finish = (self._stream if call.stream else self._whole)(run, call)
       finally:
         run.cancel()
+    finish()  # who has the last byte may ask again: the slot is free by then
 
   def _path(self) -> str:
     return self.path.partition('?')[0]
@@ -168,7 +169,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     if poll.poll(0) and not self.connection.recv(1, socket.MSG_PEEK):
       raise _GoneError('while it was served')
 
-  def _whole(self, run: backend_lib.Run, call: request_lib.Call) -> None:
+  def _whole(
+    self, run: backend_lib.Run, call: request_lib.Call
+  ) -> Callable[[], None]:
+    """Draws everything; returns what sends it."""
     pieces = [[] for _ in call.seeds]
     finish = [None] * len(call.seeds)
     for event in run.events(self._check):
@@ -182,9 +186,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
       )
       event = backend_lib.Event(index, piece, finish[index])
       choices.append(form.choice(event, role='assistant'))
-    self._send(200, form.answer(choices, usage=run.usage))
+    answer = form.answer(choices, usage=run.usage)
+    return lambda: self._send(200, answer)
 
-  def _stream(self, run: backend_lib.Run, call: request_lib.Call) -> None:
+  def _stream(
+    self, run: backend_lib.Run, call: request_lib.Call
+  ) -> Callable[[], None]:
+    """Sends what comes, as it comes; returns what ends the stream."""
     form = form_lib.Form(self.server.backend, call)
     rest = {'usage': None} if call.usage else {}
     self._chunked = self.request_version != 'HTTP/1.0'
@@ -208,11 +216,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         send([form.choice(event, role='assistant')])
     for event in run.events(self._check):
       send([form.choice(event)])
-    if call.usage:
-      send([], usage=run.usage)
-    self._send_event('[DONE]')
-    if self._chunked:
-      self.wfile.write(b'0\r\n\r\n')
+
+    def end():
+      if call.usage:
+        send([], usage=run.usage)
+      self._send_event('[DONE]')
+      if self._chunked:
+        self.wfile.write(b'0\r\n\r\n')
+
+    return end
 
   def _send_event(self, text: str) -> None:
     data = f'data: {text}\n\n'.encode()

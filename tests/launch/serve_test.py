@@ -24,7 +24,7 @@ class ServeTest(parameterized.TestCase):
       'from lm.serving import backend as b, server as s\n'
       'from tests.lm.serving import support as t\n'
       'backend = b.Backend(tokenizer=t.ByteTokenizer(), model="m",'
-      ' engine=t.Engine(t.fixed("a" * 150), delay=0.1))\n'
+      ' engine=t.Engine(t.fixed("a" * 150), hold=1))\n'
       'server = s.make_server("127.0.0.1", 0, backend)\n'
       'print(server.server_port, flush=True)\n'
       'serve.serve(server)\n'

@@ -159,7 +159,7 @@ class RefusalsTest(parameterized.TestCase):
     def script(prompt, seed):
       return ValueError('no room') if prompt == 'b' else b'a' * 100
 
-    with support.serving(script, delay=0.1) as (server, engine):
+    with support.serving(script, hold=0) as (server, engine):
       body = {'prompt': ['a', 'b']}
       self.check(server, '/v1/completions', body, 400, 'no room')
       self.assertLen(engine.cancelled, 1)
@@ -218,9 +218,7 @@ class RefusalsTest(parameterized.TestCase):
           self.assertFalse(response.will_close)
 
   def test_too_many_at_once(self):
-    with support.serving(
-      support.fixed('a' * 90), delay=0.01, max_requests=1
-    ) as (
+    with support.serving(support.fixed('a'), hold=0, max_requests=1) as (
       server,
       engine,
     ):
@@ -231,8 +229,34 @@ class RefusalsTest(parameterized.TestCase):
         server, '/v1/completions', {'prompt': 'x'}, 429, 'under way'
       )
       self.assertEqual(error['type'], 'rate_limit_error')
+      engine.release()
       thread.join()
-      support.complete(server, 'x', max_tokens=2)
+      support.complete(server, 'x')
+
+  @parameterized.parameters(False, True)
+  def test_who_has_an_answer_finds_its_slot_free(self, stream):
+    taken = []
+    real = server_lib.Handler
+
+    class Handler(real):
+      def _send(self, status, value):
+        taken.append((status, self.server._drawn))
+        real._send(self, status, value)
+
+      def _send_event(self, text):
+        taken.append((text, self.server._drawn))
+        real._send_event(self, text)
+
+    with (
+      mock.patch.object(server_lib, 'Handler', Handler),
+      support.serving(support.fixed('a')) as (server, _),
+    ):
+      if stream:
+        support.stream(server, '/v1/completions', prompt='x')
+        self.assertEqual(taken[0][1], 1)
+      else:
+        support.complete(server, 'x')
+    self.assertEqual(taken[-1], ('[DONE]' if stream else 200, 0))
 
 
 if __name__ == '__main__':

@@ -35,40 +35,59 @@ class ByteTokenizer:
 
 
 class Engine:
-  """Continues every prompt by `script(prompt, seed)`: bytes, then the end."""
+  """Continues every prompt by `script(prompt, seed)`: bytes, then the end.
+
+  With `hold` every sample waits behind that many tokens, or `hold(prompt)`,
+  until it is cancelled or `release` is called: no test has to be faster than
+  the engine.
+  """
 
   size = SIZE
 
-  def __init__(self, script, *, delay=0.0):
-    self._script, self._delay = script, delay
-    self.calls, self.cancelled, self._events = [], [], {}
+  def __init__(self, script, *, hold=None):
+    self._script = script
+    self._hold = hold if callable(hold) else lambda prompt: hold
+    self._released = False
+    self.calls, self.cancelled, self.finished = [], [], []
+    self._events = {}
+
+  def release(self):
+    """Lets all samples go on, those to come as well."""
+    self._released = True
+    for event in list(self._events.values()):
+      event.set()
 
   def submit(self, prompt, *, on_token=None, **options):
     self.calls.append((list(prompt), options))
-    text = self._script(ByteTokenizer().decode(prompt), options['seed'])
+    read = ByteTokenizer().decode(prompt)
+    text, hold = self._script(read, options['seed']), self._hold(read)
     if isinstance(text, Exception) and isinstance(text, ValueError):
       raise text
     future = concurrent.futures.Future()
     event = self._events[future] = threading.Event()
-    arguments = future, event, text, options, on_token
+    arguments = future, event, text, hold, options, on_token
     threading.Thread(target=self._run, args=arguments, daemon=True).start()
     return future
 
-  def _run(self, future, event, text, options, on_token):
+  def _run(self, future, event, text, hold, options, on_token):
     if isinstance(text, Exception):
-      return future.set_exception(text)
+      future.set_exception(text)
+      return
     tokens, finish = [], 'length'
-    for i in [*text, EOS][: options['max_new_tokens']]:
-      if event.wait(self._delay):
+    for place, i in enumerate([*text, EOS][: options['max_new_tokens']]):
+      if place == hold and not self._released:
+        event.wait()
+      if future in self.cancelled:
         future.cancel()
-        return None
+        return
       top = ((i, -0.25), (ord('?'), -float('inf')))
       token = drawn.Token(i, -0.25, top)
       tokens.append(token)
       on_token(token)
       if i in options['stop']:
         finish = 'stop'
-    return future.set_result(drawn.Result(tokens, finish))
+    self.finished.append(future)
+    future.set_result(drawn.Result(tokens, finish))
 
   def cancel(self, future):
     self.cancelled.append(future)
@@ -76,8 +95,8 @@ class Engine:
 
 
 @contextlib.contextmanager
-def serving(script, *, delay=0.0, **options):
-  engine = Engine(script, delay=delay)
+def serving(script, *, hold=None, **options):
+  engine = Engine(script, hold=hold)
   backend = backend_lib.Backend(
     tokenizer=ByteTokenizer(), engine=engine, model='m', **options
   )
@@ -96,7 +115,7 @@ def serving(script, *, delay=0.0, **options):
 def call(server, path, body=None, *, method=None, headers=None):
   """Status and JSON."""
   connection = http.client.HTTPConnection(
-    '127.0.0.1', server.server_port, timeout=10
+    '127.0.0.1', server.server_port, timeout=60
   )
   data = json.dumps(body) if isinstance(body, dict) else body
   with contextlib.closing(connection):
@@ -121,7 +140,7 @@ def complete(server, prompt, **fields):
 def stream(server, path, **body):
   """The events of a stream, and the text of each."""
   connection = http.client.HTTPConnection(
-    '127.0.0.1', server.server_port, timeout=10
+    '127.0.0.1', server.server_port, timeout=60
   )
   with contextlib.closing(connection):
     body = {'stream': True, 'max_tokens': 100} | body
@@ -136,7 +155,7 @@ def stream(server, path, **body):
 
 
 def until(condition):
-  deadline = time.monotonic() + 5
+  deadline = time.monotonic() + 60
   while not condition():
     assert time.monotonic() < deadline
     time.sleep(0.01)
