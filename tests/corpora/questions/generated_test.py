@@ -1,6 +1,7 @@
 """Generated questions: answers by hand, and again from the prompts' words."""
 
 import collections
+import hashlib
 import re
 
 from absl.testing import absltest, parameterized
@@ -123,6 +124,28 @@ class GradedTest(parameterized.TestCase):
 
 
 class WordsTest(parameterized.TestCase):
+  @parameterized.parameters(
+    (
+      'OPPOSITES',
+      'c2f6851b362cd64cb2fdce51a132d03b0fee496a6f24ea3fd4ece43ad6f27fbe',
+    ),
+    (
+      'PLURALS',
+      'e955ba2bb75d558fb08853d92bb75f44ea6f4dd1415bd26f2537a0f325256a65',
+    ),
+    (
+      'VERBS',
+      '14b938abaa5e0ae3011e7300cb7b627e98c9740ae327cf07741087d51f746acf',
+    ),
+    (
+      'KINDS',
+      '9d436bad1ce3f1049f7037f1f03deffe6f3d6fa222bb26fcc14d0dd74d4e98b4',
+    ),
+  )
+  def test_lists_are_those_of_the_recorded_results(self, table, digest):
+    text = repr(getattr(words, table)).encode()
+    self.assertEqual(hashlib.sha256(text).hexdigest(), digest)
+
   def test_a_word_heads_one_pair_of_opposites(self):
     heads = [word for row in words.OPPOSITES for (word, *_) in row]
     self.assertGreaterEqual(len(words.OPPOSITES), 250)
