@@ -167,7 +167,12 @@ def spans(texts: Sequence[str], rule: str, nlp=None) -> Iterator:
   docs = nlp.pipe(parts, as_tuples=True, batch_size=BATCH)
   for number, group in itertools.groupby(docs, key=lambda made: made[1][0]):
     found = [parsed(doc, rule, begin) for doc, (_, begin) in group]
-    whole = Parsed(*(sum(lists, []) for lists in zip(*found, strict=True)))
+    whole = Parsed(
+      *(
+        list(itertools.chain.from_iterable(lists))
+        for lists in zip(*found, strict=True)
+      )
+    )
     yield spans_of(texts[number], whole, rule)
 
 
