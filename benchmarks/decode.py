@@ -71,7 +71,7 @@ def ours(dtype: str, questions: int, tasks: tuple[str, ...]):
   )
 
   def draw(rows, new, **kwargs):
-    out = generate.sample(
+    generate.sample(
       model.config,
       model.params,
       tokens(rows, PROMPT).tolist(),
@@ -79,7 +79,6 @@ def ours(dtype: str, questions: int, tasks: tuple[str, ...]):
       max_new_tokens=new,
       **kwargs,
     )
-    out.tokens.block_until_ready()
 
   def choices():
     ids = tokens(questions, PREFIX + CHOICES * CHOICE)

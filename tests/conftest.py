@@ -2,14 +2,17 @@
 
 import os
 
+from tests import program_cache
+
 # Before anything loads OpenBLAS; see launch/cli.py.
 os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+os.environ.update(program_cache.variables())
 
 import jax
 import jaxtyping
 import pytest
 
-from tests import shapes
+from tests import compilations, shapes
 
 jax.config.update('jax_platforms', 'cpu')
 jax.config.update('jax_num_cpu_devices', 4)
@@ -29,9 +32,7 @@ jaxtyping.install_import_hook(
 )
 
 
-@pytest.fixture(scope='module', autouse=True)
-def _forget_programs():
-  """Drops what a file compiled: a process has 65,530 mappings, and XLA falls
-  over where a long run of tests has used them up."""
-  yield
-  jax.clear_caches()
+def pytest_configure(config: pytest.Config) -> None:
+  config.pluginmanager.register(compilations.Counter(), 'compilations')
+  if not hasattr(config, 'workerinput'):
+    program_cache.trim()

@@ -47,6 +47,7 @@ class _Slots(struct.PyTreeNode):
   top_logprobs: jax.Array
 
 
+@functools.partial(jax.jit, static_argnums=range(5))
 def _empty(config, slots, size, chunk, top):
   return _Slots(
     cache=caches.Cache.create(config, slots, size),
@@ -72,7 +73,13 @@ def _admit(config, params, slots, row, tokens_1T, padding_1, settings):
   out = transformer.Transformer(config).apply(
     {'params': params}, tokens_1T, cache=cache
   )
-  fields = settings | {'hidden': out.hidden[0, -1], 'done': False, 'steps': 0}
+  key = jax.random.fold_in(jax.random.key(settings['seed']), 0)
+  fields = {n: value for n, value in settings.items() if n != 'seed'} | {
+    'keys': key,
+    'hidden': out.hidden[0, -1],
+    'done': False,
+    'steps': 0,
+  }
   return slots.replace(
     cache=caches.place(slots.cache, out.cache, row),
     **{
@@ -291,15 +298,17 @@ class Engine:
       if request.future.cancelled():
         continue
       row = free.pop()
-      settings = dict(request.settings)
-      key = jax.random.key(settings.pop('seed'))
-      settings['keys'] = jax.random.fold_in(key, 0)
       tokens_1T, padding_1 = generate.pad_front(
         [request.prompt], most=self.size
       )
       self._at_work[row] = request
       self._slots = _admit(
-        *self._model, self._slots, np.int32(row), tokens_1T, padding_1, settings
+        *self._model,
+        self._slots,
+        np.int32(row),
+        tokens_1T,
+        padding_1,
+        request.settings,
       )
 
   def _step(self) -> None:
@@ -307,7 +316,7 @@ class Engine:
     busy = sum(request is not None for request in self._at_work)
     # Where others wait, the first that ends hands its slot on.
     until = busy - 1 if self._queue else 0
-    self._slots = _advance(*self._model, self._slots, jnp.int32(until))
+    self._slots = _advance(*self._model, self._slots, np.int32(until))
     s = self._slots
     out, logprobs, tops, done = jax.device_get(
       (s.out, s.logprobs, (s.top, s.top_logprobs), s.done)
@@ -331,8 +340,9 @@ class Engine:
         continue
       self._at_work[row] = None
     if dropped:
-      done_B = self._slots.done.at[np.array(dropped)].set(True)
-      self._slots = self._slots.replace(done=done_B)
+      done_B = done.copy()
+      done_B[dropped] = True
+      self._slots = self._slots.replace(done=jnp.array(done_B))
 
   def _end(self) -> None:
     with self._changed:

@@ -36,13 +36,14 @@ class Samples(struct.PyTreeNode):
 
   `logprobs` are the model's own, at temperature 1 and without cuts; `entropies`
   are of the same distributions, in nats, where they were asked for. The token
-  that stopped a row is its last.
+  that stopped a row is its last. The arrays are on the host: to cut a
+  continuation to its length compiles nothing.
   """
 
-  tokens: Int[Array, 'B G M']
-  logprobs: Float[Array, 'B G M']
-  lengths: Int[Array, 'B G']
-  entropies: Float[Array, 'B G M'] | None = None
+  tokens: Int[np.ndarray, 'B G M']
+  logprobs: Float[np.ndarray, 'B G M']
+  lengths: Int[np.ndarray, 'B G']
+  entropies: Float[np.ndarray, 'B G M'] | None = None
 
 
 def bucket(length: int) -> int:
@@ -53,7 +54,7 @@ def bucket(length: int) -> int:
 def pad_front(
   prompts: Sequence[Sequence[int]], *, rows: int = 0, most: int = 2**30
 ):
-  """Prompts as int32 [B, T], and the length [B] of what precedes each.
+  """Prompts as int32 [B, T] and the padding [B] before each, on the host.
 
   Up to `rows`, rows of one token fill the batch. T is a bucket, but not above
   `most`.
@@ -69,7 +70,7 @@ def pad_front(
   tokens = np.zeros((len(lengths), width), np.int32)
   for row, prompt in enumerate(prompts):
     tokens[row, width - len(prompt) :] = prompt
-  return jnp.asarray(tokens), width - jnp.asarray(lengths, jnp.int32)
+  return tokens, width - np.array(lengths, np.int32)
 
 
 def sample(
@@ -79,7 +80,7 @@ def sample(
   key: jax.Array,
   *,
   max_new_tokens: int,
-  temperature: float | Array = 1.0,
+  temperature: float | np.ndarray | Array = 1.0,
   top_k: int = 0,
   top_p: float = 1.0,
   num_samples: int = 1,
@@ -110,14 +111,12 @@ def sample(
   """
   tokens_BT, pad_B = pad_front(prompts)
   batch, steps = len(prompts), max_new_tokens
-  if key.ndim == 0:
-    key = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch))
   if steps < 1 or num_samples < 1:
     raise ValueError(
       f'max_new_tokens and num_samples must be at least 1, got {steps} and '
       f'{num_samples}'
     )
-  heat = jnp.asarray(temperature, jnp.float32)
+  heat = np.asarray(temperature, np.float32)
   if heat.shape not in ((), (batch,), (batch, steps)):
     raise ValueError(
       f'temperature must be one number, [{batch}] or [{batch}, {steps}], got '
@@ -130,7 +129,7 @@ def sample(
     tokens_BT,
     pad_B,
     key,
-    jnp.broadcast_to(heat, (batch, steps)),
+    np.broadcast_to(heat, (batch, steps)),
     num_samples=num_samples,
   )
   return finish(
@@ -193,9 +192,11 @@ class _State(struct.PyTreeNode):
 
 
 @functools.partial(jax.jit, static_argnums=0, static_argnames=('num_samples',))
-def _begin(config, params, tokens_BT, pad_B, keys_B, heat_BM, *, num_samples):
+def _begin(config, params, tokens_BT, pad_B, key, heat_BM, *, num_samples):
   """Reads the prompts; one row a sample from here on."""
   (batch, length), steps = tokens_BT.shape, heat_BM.shape[1]
+  if key.ndim == 0:
+    key = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch))
   model = transformer.Transformer(config)
   size = length + room(num_samples, steps)
   cache = caches.Cache.create(config, batch, size, pad_B)
@@ -204,7 +205,7 @@ def _begin(config, params, tokens_BT, pad_B, keys_B, heat_BM, *, num_samples):
     config,
     out.hidden[:, -1],
     out.cache,
-    keys_B,
+    key,
     heat_BM,
     num_samples=num_samples,
   )
@@ -357,7 +358,7 @@ def finish(
   at_work = rows
   while True:
     until = at_work // 2 if where.size >= 2 * fewest_rows else 0
-    state = _run(config, params, state, jnp.int32(until), base, **settings)
+    state = _run(config, params, state, np.int32(until), base, **settings)
     where_R = where.reshape(-1)
     tokens_RM[where_R] = state.tokens
     logprobs_RM[where_R] = state.logprobs
@@ -376,7 +377,7 @@ def finish(
     where = where_R[kept]
 
   def split(a):
-    return jnp.asarray(einops.rearrange(a, '(b g) ... -> b g ...', b=batch))
+    return einops.rearrange(a, '(b g) ... -> b g ...', b=batch)
 
   return Samples(
     tokens=split(tokens_RM),

@@ -49,7 +49,7 @@ def read(
   """
   if not len(ids):
     return None
-  return _read(config, max(size, len(ids)), params, jnp.array([ids], jnp.int32))
+  return _read(config, max(size, len(ids)), params, np.array([ids], np.int32))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -108,7 +108,7 @@ def greedy(
   out: list[list[int]] = [[] for _ in prompts]
   shared = common(prompts) if prompts else 0
   base = read(config, params, prompts[0][:shared] if prompts else [])
-  stops = jnp.array(list(stop) or [-1], jnp.int32)
+  stops = np.array(list(stop) or [-1], np.int32)
   order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
   for at in range(0, len(order), batch):
     stop_lib.check()
@@ -227,7 +227,7 @@ def sample(
     )
   base = read(config, params, prompts[0][:shared], size=room)
   order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
-  heat = jnp.full((batch, max_new_tokens), temperature, jnp.float32)
+  heat = np.full((batch, max_new_tokens), temperature, np.float32)
   out: list = [None] * len(prompts)
   for at in range(0, len(order), batch):
     stop_lib.check()

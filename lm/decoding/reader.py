@@ -71,7 +71,7 @@ class Reader:
     # The last id is always run again: its logits are what is asked for.
     kept = min(common_prefix(self._ids, ids), len(ids) - 1)
     self._cache = self._cache.replace(
-      cursor=jnp.int32(kept), lengths=jnp.full(1, kept, jnp.int32)
+      cursor=np.int32(kept), lengths=np.full(1, kept, np.int32)
     )
     logits = None
     while kept < len(ids):
@@ -80,7 +80,7 @@ class Reader:
       tokens = np.zeros(bucket, np.int32)
       tokens[: len(new)] = new
       self._cache, logits = self._extend(
-        self._params, self._cache, tokens, jnp.int32(len(new))
+        self._params, self._cache, tokens, np.int32(len(new))
       )
       kept += len(new)
       self.tokens_run += len(new)

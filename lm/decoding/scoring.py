@@ -93,7 +93,7 @@ def score(
         for number, option in enumerate(continuations[row]):
           options_BNM[place, number, : len(option)] = option
       logprobs_BNM = np.asarray(
-        _score(config, params, tokens_BT, padding_B, jnp.asarray(options_BNM))
+        _score(config, params, tokens_BT, padding_B, options_BNM)
       )
       for place, row in enumerate(group):
         for number, option in enumerate(continuations[row]):
@@ -255,8 +255,8 @@ def hidden(
     states = _hidden(
       config,
       params,
-      jnp.asarray(tokens_BT),
-      jnp.asarray(where_BP),
+      tokens_BT,
+      where_BP,
       layers=tuple(layers),
     )
     yield group, np.asarray(states)[: len(group)]

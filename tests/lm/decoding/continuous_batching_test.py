@@ -8,9 +8,8 @@ import jax
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from lm.checkpoints import weights
 from lm.decoding import continuous_batching, generate
-from tests import files
+from tests.lm import tiny
 
 
 def requests(count: int):
@@ -47,7 +46,7 @@ def alone(model, prompt, *, seed, temperature, max_new_tokens, **settings):
 
 class EngineTest(parameterized.TestCase):
   def engine(self, family='llama', *, slots=3, size=40, chunk=4, **fields):
-    model = weights.load(files.PEERS / family, **fields)
+    model = tiny.peer(family, **fields)
     engine = continuous_batching.Engine(
       model.config, model.params, slots=slots, size=size, chunk=chunk, top=2
     )
@@ -139,7 +138,7 @@ class EngineTest(parameterized.TestCase):
     self.assertLen(good.result(60).tokens, 2)
 
   def test_closing_cancels(self):
-    model = weights.load(files.PEERS / 'llama')
+    model = tiny.peer()
     engine = continuous_batching.Engine(
       model.config, model.params, slots=1, size=4000
     )

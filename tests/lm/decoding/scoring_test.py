@@ -1,16 +1,11 @@
 """Scores, choices and hidden states against one full pass a sequence."""
 
-import functools
-
-import jax
 import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from lm import transformer
-from lm.checkpoints import weights
 from lm.decoding import scoring
-from tests import files
+from tests.lm import tiny
 
 PROMPTS = ([7], [1, 2, 3, 4, 5, 6, 7, 8], list(range(20, 37)), [60, 0, 9])
 # The first and the last differ in number and share a pass; the second has one.
@@ -22,21 +17,8 @@ OPTIONS = (
 )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 3))
-def apply(config, params, tokens, capture=()):
-  model = transformer.Transformer(config)
-  return model.apply({'params': params}, tokens, capture=capture)
-
-
 def logp_of(model, ids):
-  """log-softmax at every position of one unpadded sequence, float64."""
-  # Padded behind, where nothing is seen: all lengths compile once.
-  padded = jnp.array([[*ids, *[0] * (32 - len(ids))]])
-  out = apply(model.config, model.params, padded)
-  table = np.asarray(transformer.unembedding(model.params), np.float64)
-  z = np.asarray(out.hidden[0, : len(ids)], np.float64) @ table.T
-  z -= z.max(-1, keepdims=True)
-  return z - np.log(np.exp(z).sum(-1, keepdims=True))
+  return tiny.log_softmax(tiny.logits(model.config, model.params, ids))
 
 
 class ScoreTest(parameterized.TestCase):
@@ -48,7 +30,7 @@ class ScoreTest(parameterized.TestCase):
     ('gemma3', 32, True),
   )
   def test_equals_a_full_pass_a_sequence(self, family, batch, scan):
-    model = weights.load(files.PEERS / family, scan_layers=scan)
+    model = tiny.peer(family, scan_layers=scan)
     got = scoring.score(
       model.config, model.params, PROMPTS, OPTIONS, batch=batch
     )
@@ -63,7 +45,7 @@ class ScoreTest(parameterized.TestCase):
         self.assertAlmostEqual(score.total, sum(want), places=4)
 
   def test_all_two_token_continuations_have_mass_one(self):
-    model = weights.load(files.PEERS / 'llama')
+    model = tiny.peer()
     v = model.config.vocab_size
     pairs = [[i, j] for i in range(v) for j in range(v)]
     [scores] = scoring.score(model.config, model.params, [[5, 6]], [pairs])
@@ -72,7 +54,7 @@ class ScoreTest(parameterized.TestCase):
     )
 
   def test_bad_input(self):
-    model = weights.load(files.PEERS / 'llama')
+    model = tiny.peer()
     for prompts, options, message in (
       ([[1], []], [[[1]], [[1]]], 'prompt 1 is empty'),
       ([[1]], [[[1], []]], 'prompt 0 has an empty one'),
@@ -86,7 +68,7 @@ class ScoreTest(parameterized.TestCase):
 
 class ChoiceProbsTest(absltest.TestCase):
   def test_mass_of_spellings_renormalised(self):
-    model = weights.load(files.PEERS / 'llama')
+    model = tiny.peer()
     choices = [[3, 4], [10], [60, 0, 60]]
     got = scoring.choice_probs(model.config, model.params, PROMPTS, choices)
     for row, prompt in enumerate(PROMPTS):
@@ -96,7 +78,7 @@ class ChoiceProbsTest(absltest.TestCase):
       self.assertAlmostEqual(got.outside[row], 1 - mass.sum(), places=5)
 
   def test_bad_input(self):
-    model = weights.load(files.PEERS / 'llama')
+    model = tiny.peer()
     with self.assertRaisesRegex(ValueError, 'option 1 has none'):
       scoring.choice_probs(model.config, model.params, [[1]], [[1], []])
     with self.assertRaisesRegex(ValueError, 'token 2 .* options 0 and 1'):
@@ -115,7 +97,7 @@ class ChoiceProbsTest(absltest.TestCase):
 class HiddenTest(parameterized.TestCase):
   @parameterized.parameters((1, False), (3, True), (32, False))
   def test_equals_a_full_pass_a_sequence(self, batch, scan):
-    model = weights.load(files.PEERS / 'qwen2', scan_layers=scan)
+    model = tiny.peer('qwen2', scan_layers=scan)
     positions = [[-1, 0], [3, -2], [16, 5], [0, 2]]
     layers = (0, 2, 1)
     seen = []
@@ -129,16 +111,19 @@ class HiddenTest(parameterized.TestCase):
     ):
       self.assertLessEqual(len(rows), batch)
       for row, state in zip(rows, states, strict=True):
-        padded = jnp.array([PROMPTS[row] + [0] * (17 - len(PROMPTS[row]))])
-        out = apply(model.config, model.params, padded, layers)
+        out = tiny.forward(
+          model.config, model.params, tiny.padded(PROMPTS[row]), layers
+        )
         for number, captured in enumerate(out.captured):
-          want = captured[0, : len(PROMPTS[row])][jnp.array(positions[row])]
-          np.testing.assert_allclose(state[number], want, atol=1e-5)
+          whole = np.asarray(captured)[0, : len(PROMPTS[row])]
+          np.testing.assert_allclose(
+            state[number], whole[positions[row]], atol=1e-5
+          )
         seen.append(row)
     self.assertCountEqual(seen, range(4))
 
   def test_only_what_is_asked_for_leaves_the_program(self):
-    model = weights.load(files.PEERS / 'llama')
+    model = tiny.peer()
     tokens, where = jnp.zeros((4, 32), jnp.int32), jnp.zeros((4, 1), jnp.int32)
     compiled = scoring._hidden.lower(
       model.config, model.params, tokens, where, layers=(1,)
@@ -147,7 +132,7 @@ class HiddenTest(parameterized.TestCase):
     self.assertLessEqual(out, 4 * 1 * 1 * model.config.width * 4 + 64)
 
   def test_bad_input(self):
-    model = weights.load(files.PEERS / 'llama')
+    model = tiny.peer()
     for positions, message in (
       ([[0]], 'each of 2 prompts, came 1'),
       ([[0], [0, 1]], 'as many positions'),
@@ -167,11 +152,12 @@ class HiddenTest(parameterized.TestCase):
 
 class CompiledOnceTest(absltest.TestCase):
   def test_lengths_within_a_bucket(self):
-    model = weights.load(files.PEERS / 'llama')
-    scoring._score.clear_cache()
+    model = tiny.peer()
+    before = scoring._score._cache_size()
     for prompts in ([[1], [2]], [[1, 2, 3], [4] * 16]):
-      scoring.score(model.config, model.params, prompts, [[[1]], [[2, 3]]])
-    self.assertEqual(scoring._score._cache_size(), 1)
+      options = [[[1]], [[*range(17)]]]
+      scoring.score(model.config, model.params, prompts, options)
+    self.assertEqual(scoring._score._cache_size() - before, 1)
 
 
 if __name__ == '__main__':
