@@ -18,6 +18,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from engine.runs import writer
+
 # The summary of each variant.
 Summaries = Mapping[str, Mapping[str, Any]]
 # What a sweep adds to the figures of its runs.
@@ -65,7 +67,7 @@ def read(
   names, wanted = list(config.sweep.variants), digest(config)
   out: dict[int, Summaries] = {}
   for path in map(pathlib.Path, paths):
-    made = json.loads(path.read_text())
+    made = writer.read_json(path)
     seeds = made['seeds']
     if len(seeds) != 1:
       raise ValueError(f'--join: {path} must be of one seed, has {seeds}')

@@ -20,7 +20,7 @@ from absl import flags
 
 from engine import loop
 from engine.report import tables
-from engine.runs import results
+from engine.runs import results, writer
 from launch import cli, setup, show, variants
 
 _CONFIG = cli.define_config()
@@ -44,7 +44,7 @@ def main() -> None:
   if config is not None:
     cfg = config.to_dict()
   elif (workdir / 'config.json').exists():
-    cfg = json.loads((workdir / 'config.json').read_text())
+    cfg = writer.read_json(workdir / 'config.json')
   else:
     raise ValueError(
       f'{workdir} holds no config.json; give --config, or the folder of a run'

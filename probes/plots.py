@@ -7,7 +7,6 @@ For every variant, of the first seed, at the best site of each group:
 task's own probe. `layers`: all layers, over seeds.
 """
 
-import json
 import pathlib
 import re
 from collections.abc import Iterator, Mapping
@@ -18,7 +17,7 @@ import numpy as np
 
 from engine.report import figures as plots_lib
 from engine.report import tables
-from engine.runs import finished
+from engine.runs import finished, writer
 
 _BLACK, _ORANGE, _BLUE, _GREEN, _PINK, _SKY, _RED, _ = plots_lib.COLOURS
 _COLOURS = (_BLUE, _ORANGE, _GREEN, _PINK, _SKY, _RED, '#8C8C8C', _BLACK)
@@ -331,7 +330,7 @@ FIGURES = {
 
 def _made(workdir: pathlib.Path) -> Iterator[tuple[str, Any]]:
   for variant, folders in finished.sweep_runs(workdir).items():
-    summaries = [json.loads((f / 'summary.json').read_text()) for f in folders]
+    summaries = [writer.read_json(f / 'summary.json') for f in folders]
     yield f'{variant}-layers', layers(summaries)
     for group, arrays in groups(folders[0]).items():
       for name, draw_it in FIGURES.items():
@@ -361,7 +360,7 @@ def show(workdir: pathlib.Path, *, colour: bool) -> str:
   )
   rows = [('', 'site', *keys)]
   for variant, folders in finished.sweep_runs(workdir).items():
-    summary = json.loads((folders[0] / 'summary.json').read_text())
+    summary = writer.read_json(folders[0] / 'summary.json')
     for group in groups(folders[0]):
       values = [summary.get(f'{group}/{key}') for key in keys]
       rows.append(

@@ -4,7 +4,6 @@
 length_plots.py. `world-dial`: the controlled world.
 """
 
-import json
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 from calibration.length_bias import plots as length_plots
 from engine.report import figures as plots_lib
 from engine.report import tables as tables_lib
-from engine.runs import finished
+from engine.runs import finished, writer
 
 
 def tables(summary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -36,7 +35,7 @@ def figures(workdir: pathlib.Path) -> Iterator[tuple[str, Any]]:
   """(name, figure) of a finished run or sweep; of its first seed."""
   world = None
   for variant, folders in finished.sweep_runs(workdir).items():
-    summary = json.loads((folders[0] / 'summary.json').read_text())
+    summary = writer.read_json(folders[0] / 'summary.json')
     found = tables(summary)
     world = found.pop('controlled')
     found.pop('mean', None)
@@ -77,7 +76,7 @@ def show(workdir: pathlib.Path, *, colour: bool = False) -> str:
   del colour
   blocks = []
   for variant, folders in finished.sweep_runs(workdir).items():
-    summary = json.loads((folders[0] / 'summary.json').read_text())
+    summary = writer.read_json(folders[0] / 'summary.json')
     mean = {
       key.removeprefix('mean/'): [value]
       for key, value in summary.items()

@@ -4,7 +4,6 @@
 beside what perfect calibration would show.
 """
 
-import json
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +15,7 @@ from calibration.metrics import diagram
 from calibration.recording import prompts
 from engine.report import figures as plots_lib
 from engine.report import tables as tables_lib
-from engine.runs import finished
+from engine.runs import finished, writer
 
 _BLACK, _ORANGE, _BLUE, _GREEN = plots_lib.COLOURS[:4]
 _GREY = '#8C8C8C'
@@ -31,7 +30,7 @@ def cells(folder: pathlib.Path) -> Cells:
       if key.startswith('array/'):
         _, name, style, field = key.split('/')
         out.setdefault((name, style), {})[field] = file[key]
-  summary = json.loads((folder / 'summary.json').read_text())
+  summary = writer.read_json(folder / 'summary.json')
   for key, value in summary.items():
     if key.startswith('array/'):
       _, name, style, field = key.split('/')
@@ -126,7 +125,7 @@ def show(workdir: pathlib.Path, *, colour: bool = False) -> str:
   keys = ('right', 'confidence', 'gap', 'split_gap', 'smece', 'floor', 'auroc')
   rows = [('', 'cell', 'n', 'M', *keys)]
   for variant, folders in finished.sweep_runs(workdir).items():
-    summary = json.loads((folders[0] / 'summary.json').read_text())
+    summary = writer.read_json(folders[0] / 'summary.json')
     for name, style in cells(folders[0]):
       start = f'{name}/{style}'
       values = [summary.get(f'{start}/{key}') for key in keys]

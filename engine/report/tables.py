@@ -1,10 +1,11 @@
 """Tables: as text on a terminal, and in Markdown from docs/results; no JAX."""
 
-import json
 import pathlib
 import re
 import statistics
 from collections.abc import Mapping, Sequence
+
+from engine.runs import writer
 
 _TABLE = re.compile(
   r'(<!-- table (\S+) (\S+)(?: (\S+))? -->\n).*?(<!-- end table -->)', re.DOTALL
@@ -26,7 +27,7 @@ def markdown(path: pathlib.Path, keys: list[str], rows: str = '.*') -> str:
     keys: what follows a row's name and a slash; they may have slashes too.
     rows: a pattern of the names of rows that are shown.
   """
-  results = json.loads(path.read_text())['results']
+  results = writer.read_json(path)['results']
   names = list(
     dict.fromkeys(
       name.removesuffix(f'/{keys[0]}')

@@ -4,15 +4,17 @@ No JAX: figures are drawn from what this returns. `checkpoint.restore_params`
 reads the parameters of a run from its `workdir`.
 """
 
-import json
 import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from engine.runs import moved, writer
+
 
 class Finished(NamedTuple):
-  """A run that reached its last step: config.json, summary.json, folder."""
+  """A run that reached its last step: its config under today's names, its
+  summary, its folder."""
 
   config: dict[str, Any]
   summary: dict[str, Any]
@@ -48,9 +50,8 @@ def open_run(
         f'{named} must be the workdir of a finished run, but has no {name}; '
         f'{advice}'
       )
-  config, summary = (
-    _object(workdir / name) for name in ('config.json', 'summary.json')
-  )
+  config = moved.modern(_object(workdir / 'config.json'))
+  summary = _object(workdir / 'summary.json')
   wanted, made = config.get('run', {}).get('steps'), summary.get('steps')
   # An experiment without parameters trains nothing, and counts no steps.
   trained = summary.get('parameters', 0) > 0
@@ -100,13 +101,7 @@ def variant_folder(root: pathlib.Path, variant: str, seed: int) -> pathlib.Path:
 
 def _object(path: pathlib.Path) -> Mapping[str, Any]:
   """The JSON object in a file."""
-  try:
-    value = json.loads(path.read_text())
-  except ValueError as error:
-    raise ValueError(
-      f'{path} must hold a JSON object, and is no JSON ({error}); remove it '
-      'and run again'
-    ) from error
+  value = writer.read_json(path)
   if not isinstance(value, dict):
     raise ValueError(
       f'{path} must hold a JSON object, came {type(value).__name__}; remove it '

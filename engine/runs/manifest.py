@@ -24,7 +24,7 @@ def check(folder: pathlib.Path, manifest: Mapping[str, Any]) -> None:
   path = folder / 'manifest.json'
   if not path.exists():
     return
-  found = json.loads(path.read_text())
+  found = writer.read_json(path)
   wanted = json.loads(json.dumps(dict(manifest)))
   differ = sorted(
     key

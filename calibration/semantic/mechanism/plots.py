@@ -6,7 +6,6 @@ a probe of the question lacks, against smECE. See
 docs/papers/semantic_calibration.md, part B.
 """
 
-import json
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 from calibration.semantic.mechanism import claims
 from engine.report import figures as plots_lib
 from engine.report import tables
-from engine.runs import finished
+from engine.runs import finished, writer
 from engine.stats import ranks
 
 _BLACK, _ORANGE, _BLUE, _GREEN, _PINK, _SKY, _RED, _ = plots_lib.COLOURS
@@ -41,7 +40,7 @@ _LEVELS = 10
 
 
 def _summaries(folders: Sequence[pathlib.Path]) -> list[dict[str, Any]]:
-  return [json.loads((f / 'summary.json').read_text()) for f in folders]
+  return [writer.read_json(f / 'summary.json') for f in folders]
 
 
 def _arrays(folder: pathlib.Path) -> dict[str, np.ndarray]:
