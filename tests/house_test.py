@@ -152,7 +152,7 @@ class ImportsTest(absltest.TestCase):
         others = {
           name
           for name in imports(path.read_text('utf-8'))
-          if not re.match(r'ml_collections\b|configs\.(\w+\.)?common\b', name)
+          if not re.match(r'(ml_collections|typing|collections\.abc)\b|configs\.(\w+\.)?common\b', name)
         }
         self.assertEmpty(others)
 
@@ -160,6 +160,36 @@ class ImportsTest(absltest.TestCase):
     for path in sources(*HOUSE - {'tests'}):
       with self.subTest(str(path.relative_to(ROOT))):
         self.assertEmpty(unsafe(path.read_text('utf-8')))
+
+
+class PagesTest(absltest.TestCase):
+  """What pages, docstrings and comments name is there."""
+
+  def test_every_file_that_is_named_exists(self):
+    rooms = '|'.join(sorted(HOUSE | {'colabs', 'docs'}))
+    named = re.compile(
+      rf'(?<![\w/.])((?:{rooms})/[\w/-]+\.(?:py|md|sh|toml|yaml|sbatch|png))\b'
+    )
+    pages = [*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md')]
+    for path in [*pages, *sources(*HOUSE - {'tests'})]:
+      for name in named.findall(path.read_text('utf-8')):
+        with self.subTest(f'{path.relative_to(ROOT)}: {name}'):
+          self.assertTrue((ROOT / name).exists())
+
+  def test_the_code_on_pages_imports_what_exists(self):
+    for path in [*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md')]:
+      for code in re.findall(
+        r'```python\n(.*?)```', path.read_text('utf-8'), re.DOTALL
+      ):
+        for name in imports(code):
+          with self.subTest(f'{path.relative_to(ROOT)}: {name}'):
+            module, _, attribute = name.rpartition('.')
+            if name.split('.')[0] in HOUSE:
+              found = importlib.import_module(module)
+              try:
+                getattr(found, attribute)
+              except AttributeError:
+                importlib.import_module(name)
 
 
 class FilesTest(absltest.TestCase):
