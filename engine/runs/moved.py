@@ -21,11 +21,37 @@ EXPERIMENTS = {
   'calibration.mechanism': 'calibration.semantic.mechanism.experiment',
   'calibration.mechanism_measure': 'calibration.semantic.mechanism.measure',
 }
+# Old name of an experiment: what its configs held and it never read. Such a key
+# is an error today.
+UNREAD = {
+  'diffusion_sampler.train_denoiser': (
+    'action',
+    'block',
+    'denoiser',
+    'grpo',
+    'policy',
+    'policy_run',
+  ),
+  'diffusion_sampler.train_policy': ('model', 'noise', 'policy_run'),
+  'diffusion_sampler.heuristics': (
+    'action',
+    'block',
+    'grpo',
+    'model',
+    'noise',
+    'optim',
+    'policy',
+  ),
+  'calibration.mechanism': ('probe',),
+  'calibration.mechanism_measure': ('learn', 'model', 'optim', 'world'),
+}
 
 
 def modern(config: Mapping[str, Any]) -> dict[str, Any]:
-  """`config` under today's names."""
-  out = dict(config)
-  if 'experiment' in out:
-    out['experiment'] = EXPERIMENTS.get(out['experiment'], out['experiment'])
-  return out
+  """`config` under today's names, without what nobody read."""
+  old = config.get('experiment')
+  if old not in EXPERIMENTS:
+    return dict(config)
+  unread = UNREAD.get(old, ())
+  out = {key: value for key, value in config.items() if key not in unread}
+  return out | {'experiment': EXPERIMENTS[old]}

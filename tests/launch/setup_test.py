@@ -51,6 +51,11 @@ class AskTest(parameterized.TestCase):
   def test_experiments_by_their_old_names(self):
     for old, new in moved.EXPERIMENTS.items():
       self.assertEqual(moved.modern({'experiment': old}), {'experiment': new})
+    old = {'experiment': 'calibration.mechanism', 'probe': {}, 'start': ''}
+    self.assertEqual(list(moved.modern(old)), ['start', 'experiment'])
+    # Under today's name the key stays, and is an error.
+    new = moved.modern(old)['experiment']
+    self.assertIn('probe', moved.modern(old | {'experiment': new}))
     same = {'experiment': 'lacy.experiment', 'a': 1}
     self.assertEqual(moved.modern(same), same)
 

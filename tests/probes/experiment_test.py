@@ -181,7 +181,7 @@ class ExperimentTest(absltest.TestCase):
   def test_fields_that_are_not_known(self):
     cfg = self.config()
     cfg['probes']['ridge'] = 1
-    with self.assertRaisesRegex(ValueError, 'probes.ridge is no field'):
+    with self.assertRaisesRegex(ValueError, 'probes.ridge is not a key'):
       experiment.build(cfg).open()
 
   def test_pod_sized_model_is_described(self):

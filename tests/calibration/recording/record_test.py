@@ -342,7 +342,7 @@ class RefusalTest(Case):
       dataclasses.replace(self.recording, **changes)
 
   def test_a_field_that_is_not_known(self):
-    with self.assertRaisesRegex(ValueError, 'record.sample is no field; known'):
+    with self.assertRaisesRegex(ValueError, 'record.sample is not a key; did'):
       options.section({'sample': 3}, 'record', record.Recording)
 
 

@@ -109,11 +109,11 @@ class StudyTest(absltest.TestCase):
   def test_fields_that_do_not_fit(self):
     cfg = self.config()
     cfg.probe.penalti = 1
-    with self.assertRaisesRegex(ValueError, 'probe.penalti is no field'):
+    with self.assertRaisesRegex(ValueError, 'probe.penalti is not a key'):
       experiment.build(cfg.to_dict()).open()
 
   def test_a_folder_without_a_run(self):
-    with self.assertRaisesRegex(FileNotFoundError, 'neither config.json nor'):
+    with self.assertRaisesRegex(FileNotFoundError, 'neither summary.json nor'):
       semantic_plots.draw(self.folder)
 
 
