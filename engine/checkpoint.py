@@ -82,9 +82,10 @@ class Checkpoints:
     free = shutil.disk_usage(self.folder).free
     if needed > free:
       raise _full(self.folder, needed, free)
-    self._needed, self._saving = needed, step
+    self._needed = needed
     try:
       self._manager.wait_until_finished()  # errors of the save before this
+      self._saving = step  # only now: that save has listed its files
       self._manager.save(
         step,
         args=ocp.args.Composite(

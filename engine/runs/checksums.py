@@ -24,7 +24,12 @@ def write(folder: pathlib.Path, *, skip: Collection[str] = ()) -> None:
   Args:
     folder: with files that nobody changes any more.
     skip: names of files that somebody will.
+
+  Raises:
+    FileNotFoundError: there is no such folder.
   """
+  if not folder.is_dir():
+    raise FileNotFoundError(f'expected the folder {folder}, found none')
   paths = sorted(
     path
     for path in folder.rglob('*')

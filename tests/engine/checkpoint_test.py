@@ -5,6 +5,8 @@ import resource
 import shutil
 import signal
 import tempfile
+import time
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +14,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from engine import checkpoint
-from engine.runs import checksums
+from engine.runs import checksums, writer
 
 
 class FailedSaveTest(absltest.TestCase):
@@ -199,6 +201,28 @@ class DamageTest(parameterized.TestCase):
     with self.assertRaisesRegex(checkpoint.DamagedError, f'/2 is.*{name}'):
       checkpoint.restore_params(self.workdir)
     self.assertEqual(self.names(), ['1', '2'])
+
+  def test_a_save_that_waits_for_the_one_before_lists_its_own_files(self):
+    write = checksums.write
+
+    def slowly(folder, **more):
+      time.sleep(0.2)
+      write(folder, **more)
+
+    with (
+      mock.patch.object(checksums, 'write', slowly),
+      checkpoint.Checkpoints(self.workdir) as checkpoints,
+    ):
+      for step in (3, 4):
+        checkpoints.save(step, {'w': step * jnp.ones(step)}, {})
+    self.assertEqual(self.names(), ['3', '4'])
+    for step in (3, 4):
+      folder = self.ckpt / str(step)
+      listed = writer.read_json(folder / checksums.NAME)
+      there = {str(name) for name in self.files(step)}
+      self.assertContainsSubset(listed, there)
+      self.assertIn('state/_METADATA', listed)
+      self.assertEqual(checksums.fault(folder), '')
 
   def test_damaged_twice(self):
     shutil.copytree(self.ckpt / '2', self.ckpt / 'damaged-2')

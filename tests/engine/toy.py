@@ -7,6 +7,7 @@ import functools
 import os
 import sys
 import time
+from unittest import mock
 
 import flax.linen as nn
 import grain
@@ -15,15 +16,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from engine import experiment, loop, metrics, optim, stop
+from engine.runs import checksums
 
-WIDTH = 5
+WIDTH = 8
+SCHEDULE = 16  # steps of the learning rate, however long a run is
 
 
 @functools.cache
-def _functions(steps, width):
+def _functions(width):
   """`init` and `step`: the same ones every time, so that they compile once."""
   optimiser, _ = optim.make(
-    optim.OptimConfig(peak_lr=0.2, warmup_steps=2), steps
+    optim.OptimConfig(peak_lr=0.2, warmup_steps=2), SCHEDULE
   )
 
   def init(key):
@@ -50,7 +53,6 @@ def _functions(steps, width):
 
 def make(
   *,
-  steps=12,
   width=WIDTH,
   poison=None,
   slow=0.0,
@@ -60,14 +62,13 @@ def make(
   """The experiment.
 
   Args:
-    steps: of the schedule.
     width: of the model.
     poison: a step whose batch is nan.
     slow: seconds to wait for a batch.
     seen: a list that collects the batches read.
     item: called with the step for each of two items of an evaluation.
   """
-  init, step = _functions(steps, width)
+  init, step = _functions(width)
 
   def row(i):
     time.sleep(slow)
@@ -107,7 +108,7 @@ def run(workdir, *, steps=12, save_every=3, full_config=None, **kw):
     steps=steps, log_every=2, eval_every=4, save_every=save_every
   )
   return loop.run(
-    make(steps=steps, **kw),
+    make(**kw),
     config,
     workdir,
     full_config=full_config,
@@ -118,12 +119,20 @@ def run(workdir, *, steps=12, save_every=3, full_config=None, **kw):
 def _lives(workdir, count, **kw):
   """Runs in children of this process, which has imported all they need.
 
-  Prints the number of each, and how it ended.
+  Prints the number of each, and how it ended. A save lingers before it is
+  whole, so that a signal finds it unfinished.
   """
+  write = checksums.write
+
+  def linger(folder, **more):
+    time.sleep(0.3)
+    write(folder, **more)
+
   for _ in range(count):
     child = os.fork()
     if not child:
-      run(workdir, **kw)
+      with mock.patch.object(checksums, 'write', linger):
+        run(workdir, **kw)
       os._exit(0)
     print(child, flush=True)
     _, status = os.waitpid(child, 0)
@@ -131,7 +140,6 @@ def _lives(workdir, count, **kw):
 
 
 if __name__ == '__main__':
-  # A wide model and a save a step: most of the time goes into saving.
   _lives(
     sys.argv[1],
     int(sys.argv[2]),
