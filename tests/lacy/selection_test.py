@@ -1,5 +1,7 @@
 """Oracles O1-O3 and O13 of docs/papers/lacy.md: which tokens are chosen."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,25 +15,66 @@ FACTS = [0, 1, 0, 1, 1, 0, 1, 0, 0, 1]
 REFERENCE = [0.10, 1.00, 0.65, 3.85, 0.20, 5.70, 0.88, 0.12, 1.00, 2.85]
 
 
+# Positions of every problem here, those past its own not valid: operations of
+# one shape are compiled once.
+WIDTH = 2000
+
+
 def choose(loss, facts, *, reference=None, valid=None, step=0, seed=0, **kw):
-  loss = jnp.asarray(loss, jnp.float32)[None]
-  facts = jnp.asarray(facts, bool)[None]
-  valid = jnp.ones_like(facts) if valid is None else jnp.asarray(valid)[None]
+  """The choice [1, T] of a problem with T positions."""
+  size = len(loss)
+  valid = np.ones(size, bool) if valid is None else valid
+
+  def wide(values, dtype):
+    values = np.pad(np.asarray(values, dtype), (0, WIDTH - size))
+    return jnp.asarray(values[None])
+
   if reference is not None:
-    reference = jnp.asarray(reference, jnp.float32)[None]
-  return selection.select(
+    reference = wide(reference, np.float32)
+  made = selection.select(
     selection.SelectionConfig(**kw),
-    loss,
-    facts,
-    valid,
+    wide(loss, np.float32),
+    wide(facts, bool),
+    wide(valid, bool),
     step=step,
     key=jax.random.key(seed),
     reference=reference,
   )
+  return jax.tree.map(lambda mask: np.asarray(mask)[:, :size], made)
 
 
 def called(*args, **kw):
   return set(np.flatnonzero(choose(*args, **kw).call).tolist())
+
+
+@functools.cache
+def choices_of_all_rules():
+  """By rule, on one device and on four."""
+  rng = np.random.default_rng(5)
+  loss = rng.random((8, 16), np.float32).round(1)  # with ties
+  facts, valid = rng.random((8, 16)) < 0.25, rng.random((8, 16)) < 0.9
+  key = jax.random.key(5)
+
+  @jax.jit
+  def select(loss, facts, valid):
+    return {
+      rule: selection.select(
+        selection.SelectionConfig(rule=rule),
+        loss,
+        facts,
+        valid,
+        step=0,
+        key=key,
+        reference=loss**2,
+      )
+      for rule in selection.RULES
+    }
+
+  mesh = mesh_lib.make(mesh_lib.MeshConfig(data=4), jax.devices()[:4])
+  sharding = mesh_lib.batch_sharding(mesh)
+  arrays = (loss, facts, valid)
+  four = select(*(jax.device_put(a, sharding) for a in arrays))
+  return jax.device_get((select(*arrays), four))
 
 
 class SelectionTest(parameterized.TestCase):
@@ -145,22 +188,7 @@ class SelectionTest(parameterized.TestCase):
 
   @parameterized.parameters(*selection.RULES)
   def test_o13_same_mask_on_one_and_four_devices(self, rule):
-    keys = jax.random.split(jax.random.key(5), 3)
-    loss = jax.random.uniform(keys[0], (8, 16)).round(1)  # with ties
-    facts = jax.random.bernoulli(keys[1], 0.25, (8, 16))
-    valid = jax.random.bernoulli(keys[2], 0.9, (8, 16))
-    config = selection.SelectionConfig(rule=rule)
-
-    @jax.jit
-    def select(loss, facts, valid):
-      return selection.select(
-        config, loss, facts, valid, step=0, key=keys[0], reference=loss**2
-      )
-
-    mesh = mesh_lib.make(mesh_lib.MeshConfig(data=4), jax.devices()[:4])
-    sharding = mesh_lib.batch_sharding(mesh)
-    one = select(loss, facts, valid)
-    four = select(*(jax.device_put(a, sharding) for a in (loss, facts, valid)))
+    one, four = (choices[rule] for choices in choices_of_all_rules())
     np.testing.assert_array_equal(one.call, four.call)
     np.testing.assert_array_equal(one.drop, four.drop)
 
