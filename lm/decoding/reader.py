@@ -7,6 +7,7 @@ text that is edited at its end costs what was edited.
 Shapes: V vocabulary.
 """
 
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -29,6 +30,23 @@ def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
   return length
 
 
+@functools.cache
+def _extend(config: transformer.TransformerConfig):
+  """(params, cache, new tokens, how many) to cache and last logits, jitted.
+
+  Readers of models of one shape share it.
+  """
+  model = transformer.Transformer(config)
+
+  def extend(params, cache, tokens, count):
+    out = model.apply({'params': params}, tokens[None], cache=cache)
+    last = out.hidden[0, count - 1].astype(jnp.float32)
+    logits = transformer.unembedding(params).astype(jnp.float32) @ last
+    return cache.advanced(out.cache.keys, out.cache.values, count), logits
+
+  return jax.jit(extend, donate_argnums=1)
+
+
 class Reader:
   """Logits of a sequence that grows or changes at its end.
 
@@ -46,16 +64,8 @@ class Reader:
     # Room for the padding of the last bucket behind the longest sequence.
     room = size + BUCKETS[-1]
     self._cache = caches.Cache.create(config, 1, room)
-    model = transformer.Transformer(config)
+    self._extend = _extend(config)
     self.tokens_run = 0
-
-    def extend(params, cache, tokens, count):
-      out = model.apply({'params': params}, tokens[None], cache=cache)
-      last = out.hidden[0, count - 1].astype(jnp.float32)
-      logits = transformer.unembedding(params).astype(jnp.float32) @ last
-      return cache.advanced(out.cache.keys, out.cache.values, count), logits
-
-    self._extend = jax.jit(extend, donate_argnums=1)
 
   def read(self, ids: Sequence[int]) -> np.ndarray:
     """Next-token logits [V], float32, after all of `ids`.

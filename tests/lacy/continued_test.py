@@ -7,7 +7,6 @@ import tempfile
 from unittest import mock
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
@@ -20,6 +19,7 @@ from launch import setup
 from lm import lora, transformer
 from lm.checkpoints import families, weights
 from tests import files
+from tests.lacy import support
 
 # Of the tokenizer in peers/tokens.
 KNOWN = 420
@@ -49,10 +49,8 @@ def tiny(folder, **changes):
   config = transformer.TransformerConfig(**(model | {'vocab_size': KNOWN}))
   base = folder / 'base'
   if not base.exists():
-    params = transformer.Transformer(config).init(
-      jax.random.key(5), jnp.zeros((1, 3), jnp.int32)
-    )['params']
-    weights.export(base, families.find('llama'), config, mesh_lib.unbox(params))
+    params = support.params(config, 5)
+    weights.export(base, families.find('llama'), config, params)
     shutil.copy(files.PEERS / 'tokens' / 'tokenizer.json', base)
     lines = [
       {'title': f't{i}', 'text': f'Town {i} lies in Egypt, founded {1800 + i}.'}

@@ -2,7 +2,6 @@
 
 import functools
 
-import flax.linen as nn
 import jax
 import numpy as np
 from absl.testing import absltest
@@ -10,6 +9,7 @@ from scipy import special
 
 from lacy import data, evaluate
 from lm import transformer
+from tests.lacy import support
 
 CONFIG = transformer.TransformerConfig(
   vocab_size=13, layers=1, width=8, heads=2, mlp_width=12
@@ -35,11 +35,10 @@ def arrays():
 
 @functools.cache
 def params():
-  model = transformer.Transformer(CONFIG)
-  init = jax.jit(lambda key, tokens: nn.unbox(model.init(key, tokens)))
-  made = init(jax.random.key(0), np.zeros((1, 2), np.int32))['params']
+  made = support.params(CONFIG, 0)
   # So that CALL is the most probable token at some positions.
-  return made | {'embedding': made['embedding'].at[CALL].multiply(4.0)}
+  made['embedding'][CALL] *= 4.0
+  return made
 
 
 def evaluator(**changes):

@@ -43,10 +43,10 @@ class RecompileTest(parameterized.TestCase):
     chex.clear_trace_counter()
     settings = experiment.settings(CONFIG | {'lacy': {'rule': rule}})
     optimiser, _ = optim.make(settings.optim, settings.steps)
-    state = experiment.make_init(settings, optimiser)(jax.random.key(0))
+    init = experiment.make_init(settings, optimiser)
+    state = jax.jit(lambda key: nn.unbox(init(key)))(jax.random.key(0))
     step = experiment.make_step(settings, 27, optimiser)
     step = jax.jit(chex.assert_max_traces(step, n=1))
-    state = nn.unbox(state)
     for seed in range(4):
       state, out = step(state, batch(seed), jax.random.key(seed))
     self.assertEqual(int(state.step), 4)

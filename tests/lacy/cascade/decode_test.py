@@ -1,8 +1,5 @@
 """Oracles O8, O9, O12 of docs/papers/lacy.md: decoding in a cascade."""
 
-import flax.linen as nn
-import jax
-import jax.numpy as jnp
 import numpy as np
 import tokenizers
 from absl.testing import absltest, parameterized
@@ -14,6 +11,7 @@ from lm import transformer
 from lm.checkpoints import extend
 from lm.decoding import reader as readers
 from tests import files
+from tests.lacy import support
 
 SCORES = [0.50, 0.10, 0.90, 0.20, 0.80, 0.30, 0.70, 0.95, 0.40, 0.60]
 TEXTS = [
@@ -326,10 +324,7 @@ class ModelCascadeTest(parameterized.TestCase):
     )
 
   def reader(self, seed):
-    model = transformer.Transformer(self.config)
-    tokens = jnp.zeros((1, 2), jnp.int32)
-    params = nn.unbox(model.init(jax.random.key(seed), tokens)['params'])
-    params = jax.tree.map(lambda p: 6 * p, params)  # decided, not uniform
+    params = support.params(self.config, seed, 6)
     reader = readers.Reader(self.config, params, size=96)
     call_id, size = self.tokenizer.call_id, self.tokenizer.vocab_size
     return cascade.call_reader(reader.read, call_id, size), reader

@@ -196,8 +196,11 @@ class EvaluateTest(absltest.TestCase):
       (folder / 'config.json').write_text(json.dumps(cfg))
       s = experiment.settings(cfg)
       optimiser, _ = optim.make(s.optim, s.steps)
-      state = experiment.make_init(s, optimiser)(jax.random.key(seed))
-      state = jax.tree.map(lambda x: 6 * x, mesh_lib.unbox(state))
+      init = experiment.make_init(s, optimiser)
+      state = jax.jit(lambda key, init=init: mesh_lib.unbox(init(key)))(
+        jax.random.key(seed)
+      )
+      state = jax.tree.map(lambda x: 6 * np.asarray(x), state)
       with checkpoint.Checkpoints(folder) as checkpoints:
         checkpoints.save(0, state, {}, wait=True)
       summary = {'steps': cfg['run']['steps'], 'parameters': 1}
