@@ -214,6 +214,8 @@ def _part(job) -> int:
   for (ids, mask), begin, end in zip(marked, starts, starts[1:], strict=False):
     check_tokens(tokens[begin:end], ids, path.parent.parent)
     out[begin + 1 : end - 1] = mask
+    if end < len(tokens):
+      stop.check()  # a part of long articles takes hours
   with writer.replace(path) as temporary:
     np.save(temporary, np.packbits(out))
   return len(texts)

@@ -1,5 +1,6 @@
 """A whole LaCy step: sharded equals whole, parts equal one, O13."""
 
+import functools
 import importlib
 import pathlib
 
@@ -47,10 +48,17 @@ def batch(seed=0, size=8):
   )
 
 
-def one_step(s, sizes=None):
-  """Parameters and metrics after one step on a mesh (None: one device)."""
+@functools.cache
+def one_step(*sizes, **fields):
+  """Parameters and metrics after one step.
+
+  Args:
+    *sizes: (axis, size) of a mesh of four devices; one device without them.
+    **fields: of `settings`.
+  """
+  s = settings(**fields)
   devices = jax.devices()[: 4 if sizes else 1]
-  config = mesh_lib.MeshConfig(**(sizes or {}))
+  config = mesh_lib.MeshConfig(**dict(sizes))
   optimiser, _ = optim.make(s.optim, s.steps)
   init = experiment.make_init(s, optimiser)
   with mesh_lib.use(mesh_lib.make(config, devices)) as mesh:
@@ -79,9 +87,9 @@ class StepTest(parameterized.TestCase):
     ({'fsdp': 2, 'model': 2}, True),
   )
   def test_sharded_equals_one_device(self, sizes, scan_layers):
-    s = settings(layers=2, scan_layers=scan_layers, remat=scan_layers)
-    params, out = one_step(s)
-    params4, out4 = one_step(s, sizes)
+    model = dict(layers=2, scan_layers=scan_layers, remat=scan_layers)
+    params, out = one_step(**model)
+    params4, out4 = one_step(*sizes.items(), **model)
     np.testing.assert_allclose(
       out['loss'].compute(), out4['loss'].compute(), rtol=1e-6
     )
@@ -92,8 +100,8 @@ class StepTest(parameterized.TestCase):
 
   @parameterized.parameters(('lacy', 4), ('rho', 2), ('ignore_facts', 2))
   def test_accumulated_equals_one_batch(self, rule, parts):
-    params, out = one_step(settings(rule))
-    params_n, out_n = one_step(settings(rule, accumulate=parts))
+    params, out = one_step(rule=rule)
+    params_n, out_n = one_step(rule=rule, accumulate=parts)
     np.testing.assert_allclose(
       out['loss'].compute(), out_n['loss'].compute(), rtol=1e-5
     )
@@ -104,15 +112,16 @@ class StepTest(parameterized.TestCase):
 
   def test_parts_must_divide(self):
     with self.assertRaisesRegex(ValueError, 'accumulate=3 microbatches'):
-      one_step(settings(accumulate=3))
+      one_step(accumulate=3)
 
   def test_without_calls_the_call_row_stays(self):
-    s = settings('standard', tied=False)
+    fields = dict(rule='standard', tied=False)
+    s = settings(**fields)
     optimiser, _ = optim.make(s.optim, s.steps)
     init = experiment.make_init(s, optimiser)
     state = jax.jit(lambda key: mesh_lib.unbox(init(key)))(jax.random.key(3))
     before = np.asarray(state.params['unembedding'])[CALL]
-    params, _ = one_step(s)
+    params, _ = one_step(**fields)
     # Nothing but weight decay touches it: 1 - rate * decay.
     factor = 1 - s.optim.peak_lr * s.optim.weight_decay
     np.testing.assert_allclose(

@@ -64,7 +64,7 @@ class OpenRunTest(parameterized.TestCase):
   def test_a_damaged_file_is_named(self, text):
     write(self.root)
     (self.root / 'summary.json').write_text(text)
-    with self.assertRaisesRegex(ValueError, 'summary.json must hold a JSON'):
+    with self.assertRaisesRegex(ValueError, 'summary.json must hold (a )?JSON'):
       finished.open_run(self.root)
 
 

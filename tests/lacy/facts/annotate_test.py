@@ -14,6 +14,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from corpora.text import packing
+from engine import stop
 from lacy.facts import annotate, spans
 from lm import tokenizer as tokenizer_lib
 
@@ -178,6 +179,26 @@ class AnnotateTest(AnnotatedCase):
       with mock.patch.object(annotate, '_part', side_effect=real) as part:
         np.testing.assert_array_equal(self.annotate(split), want)
       self.assertEqual(part.call_count, 1)
+
+  def test_stops_between_two_articles(self):
+    read, mark = [], annotate.mark
+
+    def asked_at_the_second(*args):
+      for made in mark(*args):
+        read.append(made)
+        if len(read) == 2:
+          os.kill(os.getpid(), signal.SIGTERM)
+        yield made
+
+    split = self.split()
+    with (
+      mock.patch.object(annotate, 'mark', asked_at_the_second),
+      stop.deferred(),
+      self.assertRaises(stop.Interrupted),
+    ):
+      self.annotate(split)
+    self.assertLen(read, 2)
+    self.assertLen(self.annotate(split), len(split.tokens))
 
   def test_parts_of_another_size_are_not_mixed_in(self):
     texts = TEXTS * 3
