@@ -1,6 +1,7 @@
 """The ring of slots against a list of what each row has read."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ from absl.testing import absltest, parameterized
 
 from lm import cache as caches
 from lm import transformer
+from tests.lm import tiny
 
 SIZE = 7
 CONFIG = transformer.TransformerConfig(
@@ -16,36 +18,56 @@ CONFIG = transformer.TransformerConfig(
 )
 
 
+@jax.jit
+def begun_anew(cache, row):
+  return cache.replace(lengths=cache.lengths.at[row].set(0))
+
+
+@jax.jit
+def advanced(cache):
+  return cache.advanced(cache.keys, cache.values, 1)
+
+
+def seen_by_next(cache, count, window):
+  """Positions and mask of the next `count` tokens, on the host."""
+  return jax.device_get(_seen_by_next(cache, count, window))
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _seen_by_next(cache, count, window):
+  return cache.positions(count), cache.mask(count, window)
+
+
 class CacheTest(parameterized.TestCase):
   @parameterized.parameters(None, 3)
   def test_a_row_sees_what_it_has_read_wherever_it_lies(self, window):
     """Rows that begin at different times, over three rounds of the ring."""
-    cache = caches.Cache.create(CONFIG, 3, SIZE)
+    cache = tiny.cache(CONFIG, 3, SIZE)
     read = [[], [], []]  # slots of each row, oldest first
     for time in range(20):
       if time in (4, 9, 16):  # a row begins anew
         row = {4: 1, 9: 2, 16: 1}[time]
         read[row] = []
-        cache = cache.replace(lengths=cache.lengths.at[row].set(0))
+        cache = begun_anew(cache, row)
       for row in range(3):
         if len(read[row]) == SIZE:  # no more than fits: begins anew
           read[row] = []
-          cache = cache.replace(lengths=cache.lengths.at[row].set(0))
-      positions, mask = cache.positions(1), cache.mask(1, window)
+          cache = begun_anew(cache, row)
+      positions, mask = seen_by_next(cache, 1, window)
       for row in range(3):
         self.assertEqual(int(positions[row, 0]), len(read[row]))
         read[row].append(time % SIZE)
         want = read[row][-(window or SIZE) :]
         seen = np.flatnonzero(mask[row, 0]).tolist()
         self.assertEqual(seen, sorted(want), (time, row))
-      cache = cache.advanced(cache.keys, cache.values, 1)
+      cache = advanced(cache)
 
   def test_padding_is_seen_by_nobody_and_not_counted(self):
-    cache = caches.Cache.create(CONFIG, 3, SIZE, jnp.array([0, 2, 3]))
+    cache = tiny.cache(CONFIG, 3, SIZE, jnp.array([0, 2, 3]))
+    positions, mask = seen_by_next(cache, 4, None)
     np.testing.assert_array_equal(
-      cache.positions(4), [[0, 1, 2, 3], [0, 0, 0, 1], [0, 0, 0, 0]]
+      positions, [[0, 1, 2, 3], [0, 0, 0, 1], [0, 0, 0, 0]]
     )
-    mask = np.asarray(cache.mask(4))
     for row, padding in enumerate((0, 2, 3)):
       for query in range(padding, 4):
         want = [padding <= slot <= query for slot in range(SIZE)]
@@ -56,11 +78,12 @@ class CacheTest(parameterized.TestCase):
     rng = np.random.default_rng(0)
 
     def some(*shape):
-      return jnp.asarray(rng.normal(size=shape), dtype)
+      return rng.normal(size=shape).astype(jnp.dtype(dtype))
 
     keys, values = some(2, 3, 4, SIZE), some(2, 3, SIZE, 4)  # B K H S, B K S H
     k, v = some(2, 2, 3, 4), some(2, 2, 3, 4)  # B T K H
-    new_keys, new_values = caches.write((keys, values), k, v, jnp.int32(4))
+    write = jax.jit(caches.write)
+    new_keys, new_values = map(np.asarray, write((keys, values), k, v, 4))
     for t in range(2):
       np.testing.assert_array_equal(new_keys[..., 4 + t], k[:, t])
       np.testing.assert_array_equal(new_values[:, :, 4 + t], v[:, t])
@@ -69,11 +92,16 @@ class CacheTest(parameterized.TestCase):
     np.testing.assert_array_equal(new_values[:, :, rest], values[:, :, rest])
 
     # Three slots of another cache come to lie before the cursor, round the end.
-    whole = caches.Cache((keys,), (values,), jnp.int32(1), jnp.array([5, 5]))
-    one = caches.Cache(
-      (some(1, 3, 4, 3),), (some(1, 3, 3, 4),), jnp.int32(0), jnp.array([2])
+    whole = caches.Cache(
+      (keys,), (values,), np.int32(1), np.array([5, 5], np.int32)
     )
-    got = jax.jit(caches.place)(whole, one, jnp.int32(1))
+    one = caches.Cache(
+      (some(1, 3, 4, 3),),
+      (some(1, 3, 3, 4),),
+      np.int32(0),
+      np.array([2], np.int32),
+    )
+    got = jax.device_get(jax.jit(caches.place)(whole, one, 1))
     self.assertEqual(got.lengths.tolist(), [5, 2])
     self.assertEqual(int(got.cursor), 1)
     for slot, where in enumerate((5, 6, 0)):
@@ -97,11 +125,16 @@ class CacheTest(parameterized.TestCase):
         mlp_width=4,
         scan_layers=scan_layers,
       )
-      cache = caches.Cache.create(config, 2, SIZE, jnp.array([1, 2]))
-      got = cache.rows(jnp.array([1, 0, 1]))
+      cache = tiny.cache(config, 2, SIZE, np.array([1, 2]))
+      got = jax.jit(caches.Cache.rows)(cache, np.array([1, 0, 1]))
       self.assertEqual(got.lengths.tolist(), [-2, -1, -2])
       for leaf in jax.tree.leaves((got.keys, got.values)):
         self.assertEqual(leaf.shape[axis], 3)
+
+
+def without_cache(config, ids):
+  out = tiny.forward(config, tiny.params(config), tiny.padded(ids))
+  return np.asarray(out.hidden)[0, : len(ids)]
 
 
 class BaseTest(parameterized.TestCase):
@@ -127,23 +160,23 @@ class BaseTest(parameterized.TestCase):
     model = transformer.Transformer(config)
     rng = np.random.default_rng(0)
     first, *rest = (rng.integers(0, 31, n).tolist() for n in (10, 7, 4))
-    params = model.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))
+    params = {'params': tiny.params(config)}
     read = jax.jit(model.apply)
-    empty = caches.Cache.create(config, 1, 10 + spare)
-    base = read(params, jnp.array([first]), cache=empty).cache
+    empty = tiny.cache(config, 1, 10 + spare)
+    base = read(params, np.array([first]), cache=empty).cache
 
-    padding = jnp.array([0, 3])
-    cache = caches.Cache.create(config, 2, 9, padding, base)
-    tokens_BT = jnp.array([rest[0][:5], [0, 0, 0, *rest[1][:2]]])
+    padding = np.array([0, 3])
+    cache = tiny.cache(config, 2, 9, padding, base)
+    tokens_BT = np.array([rest[0][:5], [0, 0, 0, *rest[1][:2]]])
     out = read(params, tokens_BT, cache=cache)
     hidden = [out.hidden]
     for step in range(2):
-      token_B1 = jnp.array([[rest[0][5 + step]], [rest[1][2 + step]]])
+      token_B1 = np.array([[rest[0][5 + step]], [rest[1][2 + step]]])
       out = read(params, token_B1, cache=out.cache)
       hidden.append(out.hidden)
     hidden_BTD = np.concatenate(hidden, 1)
     for row, own in enumerate(rest):
-      want = read(params, jnp.array([first + own])).hidden[0, len(first) :]
+      want = without_cache(config, first + own)[len(first) :]
       got = hidden_BTD[row, int(padding[row]) :]
       np.testing.assert_allclose(got, want, atol=2e-5)
     self.assertEqual(out.cache.lengths.tolist(), [7, 4])
@@ -154,18 +187,18 @@ class BaseTest(parameterized.TestCase):
     )
     model = transformer.Transformer(config)
     read = jax.jit(model.apply)
-    first, own = jnp.arange(20)[None] % 31, jnp.array([[7, 3, 30, 2]])
-    params = model.init(jax.random.key(1), own)
-    base = caches.Cache.create(config, 1, 20)
+    first, own = np.arange(20)[None] % 31, np.array([[7, 3, 30, 2]])
+    params = {'params': tiny.params(config)}
+    base = tiny.cache(config, 1, 20)
     base = read(params, first, cache=base).cache
-    cache = caches.Cache.create(config, 1, 4, base=base)
+    cache = tiny.cache(config, 1, 4, base=base)
     got = read(params, own, cache=cache).hidden
     self.assertEqual(got.dtype, jnp.bfloat16)
-    both = jnp.concatenate([first, own], 1)
-    want = read(params, both).hidden[:, 20:]
+    both = np.concatenate([first, own], 1)
+    want = np.asarray(read(params, both).hidden)[:, 20:]
     exact = dataclasses.replace(config, dtype='float32')
     exact = jax.jit(transformer.Transformer(exact).apply)(params, both)
-    exact = exact.hidden[:, 20:]
+    exact = np.asarray(exact.hidden)[:, 20:]
     error = np.abs(np.float32(got) - np.float32(exact)).max()
     self.assertLess(error, 2 * np.abs(np.float32(want) - exact).max())
 
@@ -187,22 +220,22 @@ class BaseTest(parameterized.TestCase):
     rng = np.random.default_rng(1)
     first, *prompts = (rng.integers(0, 31, n).tolist() for n in (6, 4, 3))
     own = rng.integers(0, 31, (6, 3))
-    params = model.init(jax.random.key(2), jnp.zeros((1, 2), jnp.int32))
+    params = {'params': tiny.params(config)}
     read = jax.jit(model.apply)
-    empty = caches.Cache.create(config, 1, 8)
-    cache = read(params, jnp.array([first]), cache=empty).cache
-    cache = caches.Cache.create(config, 2, 5, jnp.array([0, 1]), cache)
-    tokens_BT = jnp.array([prompts[0], [0, *prompts[1]]])
+    empty = tiny.cache(config, 1, 8)
+    cache = read(params, np.array([first]), cache=empty).cache
+    cache = tiny.cache(config, 2, 5, np.array([0, 1]), cache)
+    tokens_BT = np.array([prompts[0], [0, *prompts[1]]])
     cache = read(params, tokens_BT, cache=cache).cache
-    cache = caches.Cache.create(config, 6, 3, base=cache)
+    cache = tiny.cache(config, 6, 3, base=cache)
     hidden = []
     for step in range(3):
-      out = read(params, jnp.asarray(own[:, step : step + 1]), cache=cache)
+      out = read(params, own[:, step : step + 1], cache=cache)
       cache = out.cache
-      hidden.append(out.hidden[:, 0])
+      hidden.append(np.asarray(out.hidden)[:, 0])
     for row in range(6):
       ids = [*first, *prompts[row // 3], *own[row].tolist()]
-      want = read(params, jnp.array([ids])).hidden[0, -3:]
+      want = without_cache(config, ids)[-3:]
       got = np.stack([h[row] for h in hidden])
       np.testing.assert_allclose(got, want, atol=2e-5)
     with self.assertRaisesRegex(ValueError, 'base of one row, came 2'):

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lm import cache as caches
 from lm import transformer
 from lm.checkpoints import weights
 from tests import files
@@ -26,24 +27,34 @@ def peer(family: str = 'llama', **fields):
 
 
 @functools.cache
-def params(config: transformer.TransformerConfig, seed: int = 0):
-  """Parameters away from their start, so that answers vary."""
-  return _params(config, jax.random.key(seed))
+def params(
+  config: transformer.TransformerConfig, seed: int = 0, spread: float = 0.4
+):
+  """Parameters drawn on the host: `spread` wide around 0, scales around 1."""
+  init = transformer.Transformer(config).init
+  tokens = jax.ShapeDtypeStruct((1, 2), jnp.int32)
+  shapes = nn.unbox(jax.eval_shape(init, jax.random.key(0), tokens))
+  rng = np.random.default_rng(seed)
+
+  def draw(path, leaf):
+    drawn = spread * rng.normal(size=leaf.shape)
+    drawn += path[-1].key == 'scale'
+    return jax.device_put(drawn.astype(leaf.dtype))
+
+  return jax.tree.map_with_path(draw, shapes['params'])
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _params(config, key):
-  boxed = transformer.Transformer(config).init(
-    key, jnp.zeros((1, 2), jnp.int32)
+def stacked(config: transformer.TransformerConfig, params):
+  """Parameters of unrolled layers as those of scanned ones."""
+  names = [f'layer_{layer}' for layer in range(config.layers)]
+  rest = {name: params[name] for name in params if name not in names}
+  block = jax.tree.map(
+    lambda *leaves: np.stack(leaves), *(params[name] for name in names)
   )
-  leaves, tree = jax.tree.flatten(nn.unbox(boxed['params']))
-  return jax.tree.unflatten(
-    tree,
-    [
-      leaf + 0.3 * jax.random.normal(jax.random.fold_in(key, i), leaf.shape)
-      for i, leaf in enumerate(leaves)
-    ],
-  )
+  return rest | {'layers': {'block': block}}
+
+
+cache = jax.jit(caches.Cache.create, static_argnums=(0, 1, 2))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))

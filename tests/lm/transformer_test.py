@@ -1,6 +1,7 @@
 """The transformer against a few lines of numpy, and against itself."""
 
 import dataclasses
+import functools
 import math
 
 import flax.linen as nn
@@ -9,32 +10,34 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from lm import cache as caches
 from lm import layers, ops, transformer
+from tests.lm import tiny
 
 SMALL = transformer.TransformerConfig(
   vocab_size=19, layers=3, width=24, heads=4, kv_heads=2, mlp_width=40
 )
 
 
-def make(config, seed=0):
-  model = transformer.Transformer(config)
-  tokens = jnp.zeros((1, 2), jnp.int32)
-  boxed = model.init(jax.random.key(seed), tokens)['params']
-  # Away from the initial ones and zeros, so that every parameter matters.
-  params = jax.tree.map(
-    lambda p: p + 0.05 * jax.random.normal(jax.random.key(p.size), p.shape),
-    nn.unbox(boxed),
-  )
-  return model, params
+def make(config):
+  return transformer.Transformer(config), tiny.params(config, spread=0.2)
 
 
+@functools.partial(
+  jax.jit, static_argnums=0, static_argnames=('capture', 'causal')
+)
 def run(model, params, tokens, **kwargs):
   return model.apply({'params': params}, tokens, **kwargs)
 
 
+def shapes_of(config):
+  """The parameters in their boxes, with shapes in place of arrays."""
+  model = transformer.Transformer(config)
+  tokens = jnp.zeros((1, 2), jnp.int32)
+  return jax.eval_shape(model.init, jax.random.key(0), tokens)
+
+
 def tokens_of(shape, seed=3):
-  return jax.random.randint(jax.random.key(seed), shape, 0, 19)
+  return np.random.default_rng(seed).integers(0, 19, shape, np.int32)
 
 
 def by_hand(config, params, tokens):
@@ -97,20 +100,22 @@ class TransformerTest(parameterized.TestCase):
   @parameterized.parameters({}, {'tied': False}, {'qkv_bias': True})
   def test_counts_its_parameters(self, **change):
     config = dataclasses.replace(SMALL, **change)
-    _, params = make(config)
-    sizes = sum(p.size for p in jax.tree.leaves(params))
+    sizes = sum(p.size for p in jax.tree.leaves(shapes_of(config)))
     self.assertEqual(config.parameters(), sizes)
 
   def test_causal_output_ignores_later_tokens(self):
     model, params = make(SMALL)
     a = tokens_of((2, 9))
-    b = a.at[:, 5:].set((a[:, 5:] + 1) % 19)
-    same = run(model, params, a).hidden - run(model, params, b).hidden
-    np.testing.assert_array_equal(same[:, :5], 0.0)
-    self.assertGreater(jnp.abs(same[:, 5:]).min(-1).max(), 0.0)
-    a2 = run(model, params, a, causal=False).hidden
-    b2 = run(model, params, b, causal=False).hidden
-    self.assertGreater(jnp.abs(a2 - b2)[:, 0].max(), 1e-4)
+    b = np.concatenate([a[:, :5], (a[:, 5:] + 1) % 19], 1)
+
+    def difference(**kwargs):
+      one, other = (run(model, params, x, **kwargs).hidden for x in (a, b))
+      return np.abs(np.asarray(one) - np.asarray(other))
+
+    causal = difference()
+    np.testing.assert_array_equal(causal[:, :5], 0.0)
+    self.assertGreater(causal[:, 5:].min(-1).max(), 0.0)
+    self.assertGreater(difference(causal=False)[:, 0].max(), 1e-4)
 
   def test_packed_documents_do_not_see_one_another(self):
     model, params = make(SMALL)
@@ -118,23 +123,18 @@ class TransformerTest(parameterized.TestCase):
     packed = run(
       model,
       params,
-      jnp.concatenate([first, second], 1),
-      positions=jnp.array([[0, 1, 2, 3, 0, 1, 2, 3, 4]]),
-      segments=jnp.array([[1, 1, 1, 1, 2, 2, 2, 2, 2]]),
+      np.concatenate([first, second], 1),
+      positions=np.array([[0, 1, 2, 3, 0, 1, 2, 3, 4]]),
+      segments=np.array([[1, 1, 1, 1, 2, 2, 2, 2, 2]]),
     ).hidden
     alone = [run(model, params, a).hidden for a in (first, second)]
-    np.testing.assert_allclose(packed, jnp.concatenate(alone, 1), atol=1e-5)
+    np.testing.assert_allclose(packed, np.concatenate(alone, 1), atol=1e-5)
 
   @parameterized.parameters(False, True)
   def test_scanned_equals_unrolled(self, remat):
     model, params = make(SMALL)
     scanned = dataclasses.replace(SMALL, scan_layers=True, remat=remat)
-    stacked = jax.tree.map(
-      lambda *a: jnp.stack(a),
-      *[params[f'layer_{layer}'] for layer in range(SMALL.layers)],
-    )
-    other = {k: v for k, v in params.items() if not k.startswith('layer_')}
-    other['layers'] = {'block': stacked}
+    other = tiny.stacked(SMALL, params)
     tokens = tokens_of((2, 6))
     capture = (0, 2, 3)
     want = run(model, params, tokens, capture=capture)
@@ -147,11 +147,12 @@ class TransformerTest(parameterized.TestCase):
     model, params = make(SMALL)
     tokens = tokens_of((2, 5))
     out = run(model, params, tokens, capture=(0, 3))
-    np.testing.assert_array_equal(out.captured[0], params['embedding'][tokens])
-    last = out.captured[1]
-    rms = jnp.sqrt(jnp.mean(last**2, -1, keepdims=True) + SMALL.norm_eps)
+    embedding, scale = np.asarray(params['embedding']), params['final_norm']
+    np.testing.assert_array_equal(out.captured[0], embedding[tokens])
+    last = np.asarray(out.captured[1])
+    rms = np.sqrt(np.mean(last**2, -1, keepdims=True) + SMALL.norm_eps)
     np.testing.assert_allclose(
-      last / rms * params['final_norm']['scale'], out.hidden, rtol=1e-5
+      last / rms * np.asarray(scale['scale']), out.hidden, rtol=1e-5
     )
     with self.assertRaisesRegex(ValueError, r'layer 4 is not in \[0, 3\]'):
       run(model, params, tokens, capture=(4,))
@@ -161,14 +162,14 @@ class TransformerTest(parameterized.TestCase):
     config = dataclasses.replace(SMALL, scan_layers=scan_layers)
     model, params = make(config)
     tokens = tokens_of((2, 8))
-    cache = caches.Cache.create(config, 2, 11)
+    cache = tiny.cache(config, 2, 11)
     pieces = []
     for piece in (tokens[:, :3], tokens[:, 3:4], tokens[:, 4:]):
       out = run(model, params, piece, cache=cache)
       cache = out.cache
       pieces.append(out.hidden)
     np.testing.assert_allclose(
-      jnp.concatenate(pieces, 1), run(model, params, tokens).hidden, atol=1e-5
+      np.concatenate(pieces, 1), run(model, params, tokens).hidden, atol=1e-5
     )
     self.assertEqual(cache.cursor, 8)
     self.assertEqual(cache.lengths.tolist(), [8, 8])
@@ -179,9 +180,9 @@ class TransformerTest(parameterized.TestCase):
     tokens = tokens_of((2, 6))
     got = run(half, params, tokens).hidden
     self.assertEqual(got.dtype, jnp.bfloat16)
-    want = run(model, params, tokens).hidden
-    error = jnp.abs(got.astype(jnp.float32) - want).max()
-    self.assertLess(error, 0.1 * jnp.abs(want).max())
+    want = np.asarray(run(model, params, tokens).hidden)
+    error = np.abs(np.float32(got) - want).max()
+    self.assertLess(error, 0.1 * np.abs(want).max())
 
   @parameterized.product(
     sizes=(((8,), 1, (6,)), ((2, 4), 2, (3, 2))), outputs_first=(False, True)
@@ -189,15 +190,15 @@ class TransformerTest(parameterized.TestCase):
   def test_one_row_is_multiplied_like_many(self, sizes, outputs_first):
     inner, contract, outer = sizes
     rng = np.random.default_rng(0)
-    x = jnp.asarray(rng.normal(size=(5, *inner)), jnp.bfloat16)
-    kernel = jnp.asarray(rng.normal(size=(*inner, *outer)), jnp.bfloat16)
+    x = np.asarray(rng.normal(size=(5, *inner)), jnp.bfloat16)
+    kernel = np.asarray(rng.normal(size=(*inner, *outer)), jnp.bfloat16)
     want = np.tensordot(
       np.asarray(x, np.float64), np.asarray(kernel, np.float64), contract
     )
     if outputs_first:
       kernel = turned(kernel, contract)
     for row in range(5):
-      got = ops.matmul(x[row][None, None], kernel, contract, outputs_first)
+      got = matmul(x[row][None, None], kernel, contract, outputs_first)
       self.assertEqual(got.shape, (1, 1, *outer))
       np.testing.assert_allclose(
         np.asarray(got[0, 0], np.float64), want[row], rtol=1e-2, atol=1e-2
@@ -205,10 +206,9 @@ class TransformerTest(parameterized.TestCase):
 
   @parameterized.parameters(False, True)
   def test_every_parameter_has_logical_axes(self, fused):
-    model = transformer.Transformer(dataclasses.replace(SMALL, fused=fused))
-    boxed = model.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))
     leaves = jax.tree.leaves(
-      boxed, is_leaf=lambda x: isinstance(x, nn.LogicallyPartitioned)
+      shapes_of(dataclasses.replace(SMALL, fused=fused)),
+      is_leaf=lambda x: isinstance(x, nn.LogicallyPartitioned),
     )
     for leaf in leaves:
       self.assertIsInstance(leaf, nn.LogicallyPartitioned)
@@ -226,10 +226,26 @@ class TransformerTest(parameterized.TestCase):
       transformer.TransformerConfig(**(fields | change))
 
 
+matmul = jax.jit(ops.matmul, static_argnums=(2, 3))
+argmax = jax.jit(ops.argmax)
+
+
+def normal(seed, *shapes):
+  rng = np.random.default_rng(seed)
+  return [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+
+
 def turned(kernel, contract):
   """With its outputs first."""
   axes = tuple(range(kernel.ndim))
   return kernel.transpose(*axes[contract:], *axes[:contract])
+
+
+def slopes(ours, plain, *args):
+  """Value and gradients of two functions, in one program."""
+  every = tuple(range(len(args)))
+  both = [jax.value_and_grad(function, every) for function in (ours, plain)]
+  return jax.jit(lambda *args: [function(*args) for function in both])(*args)
 
 
 class OpsTest(parameterized.TestCase):
@@ -239,11 +255,10 @@ class OpsTest(parameterized.TestCase):
     contract=(1, 2), outer=((7,), (3, 2)), outputs_first=(False, True)
   )
   def test_matmul(self, contract, outer, outputs_first):
-    keys = jax.random.split(jax.random.key(0), 3)
     inner = (4,) if contract == 1 else (4, 3)
-    x = jax.random.normal(keys[0], (2, 5, *inner))
-    kernel = jax.random.normal(keys[1], (*inner, *outer))
-    weight = jax.random.normal(keys[2], (2, 5, *outer))
+    x, kernel, weight = normal(
+      0, (2, 5, *inner), (*inner, *outer), (2, 5, *outer)
+    )
 
     def ours(x, kernel):
       if outputs_first:
@@ -254,8 +269,7 @@ class OpsTest(parameterized.TestCase):
     def plain(x, kernel):
       return jnp.sum(jnp.tensordot(x, kernel, contract) ** 2 * weight)
 
-    got = jax.value_and_grad(ours, (0, 1))(x, kernel)
-    want = jax.value_and_grad(plain, (0, 1))(x, kernel)
+    got, want = slopes(ours, plain, x, kernel)
     jax.tree.map(
       lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
       got,
@@ -263,11 +277,10 @@ class OpsTest(parameterized.TestCase):
     )
 
   def test_attend(self):
-    keys = jax.random.split(jax.random.key(1), 4)
-    q = jax.random.normal(keys[0], (2, 5, 6, 4))
-    k = jax.random.normal(keys[1], (2, 7, 3, 4))
-    v = jax.random.normal(keys[2], (2, 7, 3, 4))
-    mask = jax.random.bernoulli(keys[3], 0.6, (2, 5, 7)).at[..., 0].set(True)
+    q, k, v, chance = normal(
+      1, (2, 5, 6, 4), (2, 7, 3, 4), (2, 7, 3, 4), (2, 5, 7)
+    )
+    mask = (chance < 0.25) | (np.arange(7) == 0)
 
     def plain(q, k, v):
       return jax.nn.dot_product_attention(q, k, v, mask=mask[:, None])
@@ -275,12 +288,10 @@ class OpsTest(parameterized.TestCase):
     def loss(attend):
       return lambda *args: jnp.sum(jnp.sin(attend(*args)))
 
-    got = jax.value_and_grad(loss(lambda *a: ops.attend(*a, mask)), (0, 1, 2))
-    want = jax.value_and_grad(loss(plain), (0, 1, 2))
+    ours = loss(lambda *a: ops.attend(*a, mask))
+    got, want = slopes(ours, loss(plain), q, k, v)
     jax.tree.map(
-      lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5),
-      got(q, k, v),
-      want(q, k, v),
+      lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), got, want
     )
 
   def test_angles_are_made_once(self):
@@ -288,7 +299,7 @@ class OpsTest(parameterized.TestCase):
       vocab_size=16, layers=3, width=16, heads=2, mlp_width=16
     )
     model, tokens = transformer.Transformer(config), jnp.zeros((2, 8), int)
-    params = model.init(jax.random.key(0), tokens)
+    params = nn.unbox(shapes_of(config))
 
     @jax.grad
     def slope(params, positions):
@@ -300,11 +311,11 @@ class OpsTest(parameterized.TestCase):
   def test_argmax_takes_the_first_of_equals(self):
     nan, least = jnp.nan, -jnp.inf
     rows = [[1, 3, 3, 0], [least] * 4, [least, 2, 2, 2], [0, nan, 1, 5]]
-    got = jax.jit(ops.argmax)(jnp.array(rows))
+    got = argmax(np.array(rows, np.float32))
     np.testing.assert_array_equal(got[:3], [1, 0, 1])
     self.assertBetween(got[3], 0, 3)  # somewhere in the row
-    x = jax.random.normal(jax.random.key(0), (3, 5, 70)).astype(jnp.bfloat16)
-    np.testing.assert_array_equal(ops.argmax(x), x.argmax(-1))
+    x = normal(0, (3, 5, 70))[0].astype(jnp.bfloat16)
+    np.testing.assert_array_equal(argmax(x), np.float32(x).argmax(-1))
 
   def test_argmax_of_a_vocabulary_is_that_of_its_runs(self):
     rng = np.random.default_rng(0)
@@ -313,39 +324,41 @@ class OpsTest(parameterized.TestCase):
       x = rng.integers(0, 40, (5, 3, size)).astype(np.float32)
       x[0, 0] = -np.inf
       x[0, 1, :-1] = -1.0
-      got = jax.jit(ops.argmax)(jnp.asarray(x))
-      np.testing.assert_array_equal(got, x.argmax(-1))
+      np.testing.assert_array_equal(argmax(x), x.argmax(-1))
       x[1, 1, 7] = np.nan
-      self.assertBetween(ops.argmax(jnp.asarray(x))[1, 1], 0, size - 1)
+      self.assertBetween(np.asarray(argmax(x))[1, 1], 0, size - 1)
 
   def test_gelu_is_x_times_the_normal_distribution(self):
     x = np.linspace(-6, 6, 241)
     want = [v * (1 + math.erf(v / 2**0.5)) / 2 for v in x]
-    np.testing.assert_allclose(ops.gelu(jnp.float32(x)), want, atol=1e-6)
+    got = jax.jit(ops.gelu)(np.float32(x))
+    np.testing.assert_allclose(got, want, atol=1e-6)
     # Its slope at zero is one half.
-    self.assertAlmostEqual(float(jax.grad(ops.gelu)(0.0)), 0.5, places=6)
+    slope = jax.jit(jax.grad(ops.gelu))(0.0)
+    self.assertAlmostEqual(float(slope), 0.5, places=6)
 
   def test_rows_that_see_nothing_stay_finite(self):
-    q = jnp.ones((1, 2, 1, 4))
-    mask = jnp.zeros((1, 2, 2), bool)
-    grad = jax.grad(lambda q: ops.attend(q, q, q, mask).sum())(q)
-    self.assertTrue(jnp.isfinite(grad).all())
+    q, mask = np.ones((1, 2, 1, 4), np.float32), np.zeros((1, 2, 2), bool)
+    slope = jax.jit(jax.grad(lambda q: ops.attend(q, q, q, mask).sum()))
+    self.assertTrue(np.isfinite(slope(q)).all())
 
   @parameterized.parameters((False, False), (True, False), (True, True))
   def test_blocks_of_queries_change_nothing(self, causal, opens):
     size = layers.QUERY_BLOCK + 7
-    keys = jax.random.split(jax.random.key(2), 3)
-    q, k, v = (jax.random.normal(key, (1, size, 2, 4)) for key in keys)
-    segments = jnp.where(jnp.arange(size) < 100, 1, 2)[None]
-    opened = jnp.arange(size)[:, None] % 3 == 1  # for these queries
-    opened = jnp.broadcast_to(opened, (size, size)) if opens else None
-    mask = layers.Mask(causal=causal, segments=segments, opened=opened)
-    whole = mask.block(1, slice(0, size), slice(0, size))
-    np.testing.assert_allclose(
-      layers.blockwise(ops.attend, q, k, v, mask),
-      ops.attend(q, k, v, whole),
-      atol=1e-5,
-    )
+    q, k, v = normal(2, *[(1, size, 2, 4)] * 3)
+    segments = np.where(np.arange(size) < 100, 1, 2)[None]
+    opened = np.arange(size)[:, None] % 3 == 1  # for these queries
+    opened = np.broadcast_to(opened, (size, size)) if opens else None
+
+    @jax.jit
+    def both(q, k, v, segments, opened):
+      mask = layers.Mask(causal=causal, segments=segments, opened=opened)
+      whole = mask.block(1, slice(0, size), slice(0, size))
+      blocks = layers.blockwise(ops.attend, q, k, v, mask)
+      return blocks, ops.attend(q, k, v, whole), whole
+
+    blocks, want, whole = both(q, k, v, segments, opened)
+    np.testing.assert_allclose(blocks, want, atol=1e-5)
     allowed = np.asarray(whole[0])
     self.assertEqual(allowed[99, 50], True)
     self.assertEqual(allowed[100, 99], False)

@@ -29,20 +29,13 @@ def small(seed=1, **fields):
   def draw(path, leaf):
     name = path[-1].key
     if name == 'scale':
-      return jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape), leaf.dtype)
-    spread = 1.0 if name == 'unembedding' else 0.5
-    return jnp.asarray(spread * rng.normal(size=leaf.shape), leaf.dtype)
+      drawn = rng.uniform(0.5, 1.5, leaf.shape)
+    else:
+      spread = 1.0 if name == 'unembedding' else 0.5
+      drawn = spread * rng.normal(size=leaf.shape)
+    return jax.device_put(drawn.astype(leaf.dtype))
 
   return config, jax.tree.map_with_path(draw, shapes['params'])
-
-
-def stacked(config, params):
-  """Parameters of unrolled layers as those of scanned ones."""
-  names = [f'layer_{layer}' for layer in range(config.layers)]
-  parts = [params[name] for name in names]
-  rest = {name: params[name] for name in params if name not in names}
-  one = jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
-  return rest | {'layers': {'block': one}}
 
 
 @functools.partial(jax.jit, static_argnums=0)
