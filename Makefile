@@ -32,7 +32,8 @@ demo-cascade: $(VENV)/annotate.stamp
 	  --config.cascade.runs=$(WORKDIR) --workdir=runs/cascade
 
 test: $(VENV)/test.stamp
-	$(python) -m pytest -q -n $(WORKERS) --maxprocesses=8 --dist=loadfile tests
+	$(python) -m pytest -q -n $(WORKERS) --maxprocesses=8 --dist=worksteal \
+	  tests
 
 lint: $(VENV)/test.stamp
 	$(python) -m ruff check .

@@ -51,7 +51,12 @@ def ask(values: Mapping[str, Any]) -> Asked:
 
 
 def compile_cache() -> None:
-  """Compiled programs are kept between runs, beside the data."""
+  """Compiled programs are kept between runs, beside the data.
+
+  A folder that $JAX_COMPILATION_CACHE_DIR names is used as it is.
+  """
+  if jax.config.jax_compilation_cache_dir:
+    return
   folder = assets.cache_dir() / 'xla'
   jax.config.update('jax_compilation_cache_dir', str(folder))
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)

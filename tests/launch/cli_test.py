@@ -1,25 +1,11 @@
 """Launchers as a user calls them: what goes wrong is said in one line."""
 
-import os
 import pathlib
-import subprocess
-import sys
 import tempfile
 
 from absl.testing import absltest, parameterized
 
-from tests import files
-
-
-def call(module, *arguments):
-  return subprocess.run(
-    [sys.executable, '-m', f'launch.{module}', *arguments],
-    cwd=files.ROOT,
-    env=os.environ | {'JAX_PLATFORMS': 'cpu'},
-    capture_output=True,
-    text=True,
-    timeout=300,
-  )
+from tests.launch import command
 
 
 class CommandLineTest(parameterized.TestCase):
@@ -45,7 +31,7 @@ class CommandLineTest(parameterized.TestCase):
       ('train', '--config=lacy/wikki', '--workdir=x'),
       'did you mean lacy/wiki?',
     ),
-    (('plot', '--workdir=no/such'), 'must hold a run or a sweep'),
+    (('plot', '--workdir=no/such'), 'must hold a finished run or sweep'),
     (('evaluate', '--workdir=no/such'), 'holds no config.json'),
     (('train', 'configs/lacy/bios.py'), 'flags begin with --'),
     (
@@ -55,11 +41,18 @@ class CommandLineTest(parameterized.TestCase):
         '--config.cascade.runs=no/such',
         '--workdir=x',
       ),
-      'has neither sweep.json nor config.json; make demo',
+      'or change --config.cascade.runs',
     ),
   )
   def test_bad_input_is_one_line_and_exit_2(self, arguments, message):
-    done = call(*arguments)
+    self.check_refusal(command.here(*arguments), message)
+
+  def test_bad_input_of_a_process(self):
+    # What `here` leaves out adds no line: absl's start, another malloc.
+    done = command.child('plot', '--workdir=no/such')
+    self.check_refusal(done, 'must hold a finished run or sweep')
+
+  def check_refusal(self, done, message):
     self.assertEqual(done.returncode, 2, done.stderr)
     self.assertIn(message, done.stderr)
     self.assertLen(done.stderr.strip().splitlines(), 1)
@@ -67,7 +60,7 @@ class CommandLineTest(parameterized.TestCase):
 
   def test_trains_evaluates_and_plots(self):
     with tempfile.TemporaryDirectory() as folder:
-      done = call(
+      done = command.child(
         'train', '--config=configs/lacy/bios.py:smoke', f'--workdir={folder}'
       )
       self.assertEqual(done.returncode, 0, done.stderr)
@@ -86,18 +79,18 @@ class CommandLineTest(parameterized.TestCase):
         'seconds_total',
       ):
         self.assertIn(f'"{name}"', done.stdout)
-      again = call('evaluate', f'--workdir={folder}')
+      again = command.child('evaluate', f'--workdir={folder}')
       self.assertEqual(again.returncode, 0, again.stderr)
       line = next(x for x in done.stdout.splitlines() if 'loss_fact' in x)
       self.assertIn(line, again.stdout)
-      plotted = call('plot', f'--workdir={folder}')
+      plotted = command.here('plot', f'--workdir={folder}')
       self.assertEqual(plotted.returncode, 0, plotted.stderr)
       for name in ('losses.png', 'delegation.png'):
         size = (pathlib.Path(folder) / 'figures' / name).stat().st_size
         self.assertGreater(size, 10_000)
 
   def test_dry_run_of_the_pod_config(self):
-    done = call(
+    done = command.child(
       'train',
       '--config=configs/lacy/olmo_wiki_pod.py:smoke',
       '--dry_run',

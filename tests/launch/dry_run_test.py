@@ -1,25 +1,15 @@
 """What the paper's larger model would cost on a slice of eight."""
 
-import os
 import re
-import subprocess
-import sys
 
 from absl.testing import absltest
 
-from tests import files
+from tests.launch import command
 
 
 class DryRunTest(absltest.TestCase):
   def report(self, *flags):
-    done = subprocess.run(
-      [sys.executable, '-m', 'launch.train', '--dry_run', *flags],
-      cwd=files.ROOT,
-      env=os.environ | {'JAX_PLATFORMS': 'cpu'},
-      capture_output=True,
-      text=True,
-      timeout=300,
-    )
+    done = command.child('train', '--dry_run', *flags)
     self.assertEqual(done.returncode, 0, done.stderr)
     return done.stdout
 

@@ -8,6 +8,7 @@ import tempfile
 from absl.testing import absltest
 
 from tests import files
+from tests.launch import command
 
 
 class PrepareCommandTest(absltest.TestCase):
@@ -58,14 +59,13 @@ class PrepareCommandTest(absltest.TestCase):
       ('--corpsu=a',): 'Did you mean: corpus',
       ('wiki_summaries',): 'write --corpus=wiki_summaries',
     }
-    running = {flags: self._start(*flags) for flags in cases}
-    for flags, process in running.items():
+    for flags, message in cases.items():
       with self.subTest(flags):
-        out, err = process.communicate()
-        self.assertEqual(process.returncode, 2)
-        self.assertEqual(out, '')
-        self.assertLen(err.splitlines(), 1)
-        self.assertIn(cases[flags], err)
+        done = command.here('prepare', *flags, f'--data_dir={self.root}/data')
+        self.assertEqual(done.returncode, 2)
+        self.assertEqual(done.stdout, '')
+        self.assertLen(done.stderr.splitlines(), 1)
+        self.assertIn(message, done.stderr)
 
 
 if __name__ == '__main__':

@@ -1,11 +1,32 @@
 """A config is checked whole before anything is opened."""
 
+import os
+from unittest import mock
+
 from absl.testing import absltest, parameterized
 
 from configs.lacy import bios, wiki
 from configs.probes import worlds
 from engine.runs import moved
 from launch import setup
+
+
+class CompileCacheTest(absltest.TestCase):
+  def test_lies_beside_the_data_unless_the_environment_names_another(self):
+    for named, want in (('/named', []), (None, ['/data/xla'])):
+      asked = []
+
+      def update(name, value, asked=asked):
+        if name == 'jax_compilation_cache_dir':
+          asked.append(value)
+
+      config = mock.Mock(jax_compilation_cache_dir=named, update=update)
+      with (
+        mock.patch.object(setup.jax, 'config', config),
+        mock.patch.dict(os.environ, {'SOCRATIC_DATA': '/data'}),
+      ):
+        setup.compile_cache()
+      self.assertEqual(asked, want)
 
 
 class AskTest(parameterized.TestCase):

@@ -114,10 +114,10 @@ class PlanTest(parameterized.TestCase):
 
   def test_ten_thousand_articles_are_packed_tightly_and_fast(self):
     lengths = np.random.default_rng(2).gamma(4, 30, 10_000).astype(int) + 12
-    began = time.monotonic()
+    began = time.process_time()
     plan = packing.plan(lengths, 257)
     packing.pack(plan, np.zeros(lengths.sum(), np.uint16), 1)
-    self.assertLess(time.monotonic() - began, 2.0)
+    self.assertLess(time.process_time() - began, 2.0)
     self.assertGreater(plan.utilisation, 0.98)
 
 

@@ -100,7 +100,7 @@ class EncoderTest(parameterized.TestCase):
 
   def test_texts_of_many_lengths_and_numbers_share_few_programs(self):
     model = encoder.Encoder.load(self.folder, batch=4)
-    jax.clear_caches()
+    encoder._sentences.clear_cache()
     for words in range(20):
       for count in (1, 2, 3, 7):
         model.sentences(['day ' * words] * count)
