@@ -5,7 +5,6 @@ import pathlib
 import shutil
 import tempfile
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
