@@ -19,10 +19,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from absl import logging
 from jax.experimental import multihost_utils
 
-from engine import checkpoint, experiment, metrics, stop
+from engine import checkpoint, evaluation, experiment, metrics, start, stop
 from engine import mesh as mesh_lib
 from engine import progress as progress_lib
 from engine.runs import lock, stored_config, train_log, writer
@@ -131,7 +130,7 @@ def run(
     out.json(stored_config.NAME, full_config)
     root = jax.random.key(config.seed)
     init_key, train_key, eval_key = jax.random.split(root, 3)
-    state, data_state, shardings = _start(
+    state, data_state, shardings = start.state_of(
       exp, init_key, mesh, checkpoints.resume
     )
     first = int(state.step)
@@ -152,7 +151,7 @@ def run(
       )
       state = trainer.train(state, data_state, train_key, eval_key, progress)
     try:
-      results = _evaluate(
+      results = evaluation.between_steps(
         {**exp.evals, **exp.final}, state, eval_key, 'final', out, seconds
       )
     except stop.Interrupted:
@@ -171,109 +170,12 @@ def run(
   return summary
 
 
-def evaluate(
-  exp: experiment.Program,
-  workdir,
-  *,
-  seed: int = 0,
-  mesh_config: mesh_lib.MeshConfig | None = None,
-) -> dict[str, Any]:
-  """All evaluations on the newest checkpoint of `workdir`.
-
-  Arrays go to evals/<name>-again.npz; the run's own files stay as they are.
-
-  The mesh need not be the one of the training.
-
-  Raises:
-    stop.Interrupted: after SIGTERM.
-    FileNotFoundError: no checkpoint there.
-    checkpoint.DamagedError: the newest one is damaged.
-    ValueError: it has another model.
-  """
-  workdir = pathlib.Path(workdir)
-  if not checkpoint.exists(workdir):
-    raise FileNotFoundError(
-      f'{workdir} must hold a checkpoint, got none; train there first'
-    )
-  mesh = mesh_lib.make(mesh_config or mesh_lib.MeshConfig())
-  with (
-    stop.deferred(),
-    mesh_lib.use(mesh),
-    checkpoint.Checkpoints(workdir, keep=None) as checkpoints,
-  ):
-    init_key, _, eval_key = jax.random.split(jax.random.key(seed), 3)
-
-    def newest(abstract):
-      return checkpoints.restore(checkpoints.latest(), abstract)
-
-    state, _, _ = _start(exp, init_key, mesh, newest)
-    results = {}
-    for i, (name, function) in enumerate({**exp.evals, **exp.final}.items()):
-      stop.check_together()
-      made = function(state, jax.random.fold_in(eval_key, i))
-      scalars, arrays = writer.scalars_and_arrays(made)
-      results |= scalars
-      if jax.process_index() == 0:
-        writer.Writer(workdir).arrays(name, 'again', arrays)
-  return results | {'steps': int(state.step)}
-
-
-def _start(exp, key, mesh, restore):
-  """State (fresh or restored), the data state, and the shardings.
-
-  Args:
-    exp: what runs.
-    key: of fresh parameters.
-    mesh: where the state goes.
-    restore: abstract state -> (state, data state), None if nothing was saved.
-  """
-  boxed = jax.eval_shape(exp.init, key)
-  shardings = mesh_lib.state_shardings(mesh, boxed)
-  abstract = jax.tree.map(
-    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
-    mesh_lib.unbox(boxed),
-    shardings,
-  )
-  found = restore(abstract)
-  if found is not None:
-    state, data_state = found
-    logging.info('Resumed at step %d', int(state.step))
-    return state, data_state, shardings
-  state = jax.jit(_fresh, static_argnums=0, out_shardings=shardings)(
-    exp.init, key
-  )
-  if exp.load is not None:
-    params = exp.load(state.params, shardings.params)
-    state = state.replace(params=params)
-  return state, None, shardings
-
-
-def _fresh(init, key):
-  return mesh_lib.unbox(init(key))
-
-
 def _finished(workdir, step, steps):
   path = workdir / 'summary.json'
   if not path.exists():
     return None
   summary = writer.read_json(path)
   return summary if step == summary.get('steps') == steps else None
-
-
-def _evaluate(evals, state, key, when, out, seconds) -> dict[str, Any]:
-  began = time.monotonic()
-  results, line = {}, {}
-  for i, (name, evaluate) in enumerate(evals.items()):
-    stop.check_together()
-    made = evaluate(state, jax.random.fold_in(key, i))
-    scalars, arrays = writer.scalars_and_arrays(made)
-    out.arrays(name, when, arrays)
-    results |= scalars
-    line |= {f'eval/{name}/{k}': v for k, v in scalars.items()}
-  if line:
-    out.metrics(int(state.step), line)
-  seconds['eval'] += time.monotonic() - began
-  return results
 
 
 class _Trainer:
@@ -344,7 +246,9 @@ class _Trainer:
     """Evaluates between two steps; if interrupted, saves that it is owed."""
     step, cut = int(state.step), False
     try:
-      _evaluate(self.exp.evals, state, key, str(step), self.out, self.seconds)
+      evaluation.between_steps(
+        self.exp.evals, state, key, str(step), self.out, self.seconds
+      )
     except stop.Interrupted:
       cut = True
     if jax.process_count() > 1:  # all save, or none

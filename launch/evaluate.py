@@ -18,7 +18,7 @@ import sys
 import jax
 from absl import flags
 
-from engine import loop
+from engine import evaluation
 from engine.report import tables
 from engine.runs import results, writer
 from launch import cli, setup, show, variants
@@ -59,7 +59,7 @@ def main() -> None:
         '--out is of experiments without training; launch.sweep writes the '
         'results of a run that trains'
       )
-    summary = loop.evaluate(
+    summary = evaluation.evaluate(
       program, workdir, seed=asked.run.seed, mesh_config=asked.mesh
     )
   else:

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from engine import checkpoint, experiment, loop, stop
+from engine import checkpoint, evaluation, experiment, loop, stop
 from engine import mesh as mesh_lib
 from engine.runs import writer
 from tests import files
@@ -194,7 +194,7 @@ class LoopTest(RunCase):
     folder = self.folder()
     toy.run(folder)
     with self.assertRaises(stop.Interrupted):
-      loop.evaluate(toy.make(item=lambda step: ask()), folder)
+      evaluation.evaluate(toy.make(item=lambda step: ask()), folder)
 
   def test_a_second_process_is_refused(self):
     folder = self.folder()
@@ -244,7 +244,7 @@ class LoopTest(RunCase):
     np.testing.assert_allclose(weights(whole), weights(grown), atol=1e-5)
     with self.assertRaisesRegex(ValueError, 'run.steps was 12, is 6'):
       run(grown, {'steps': 6, 'keep': 3}, {'fsdp': 4})
-    again = loop.evaluate(
+    again = evaluation.evaluate(
       toy.make(), whole, mesh_config=mesh_lib.MeshConfig(fsdp=2)
     )
     self.assertAlmostEqual(again['norm'], one['norm'], places=5)
@@ -371,10 +371,10 @@ class LoopTest(RunCase):
   def test_evaluates_a_finished_run_again(self):
     folder = self.folder()
     summary = toy.run(folder)
-    again = loop.evaluate(toy.make(), folder)
+    again = evaluation.evaluate(toy.make(), folder)
     self.assertEqual(again['norm'], summary['norm'])
     with self.assertRaisesRegex(FileNotFoundError, 'must hold a checkpoint'):
-      loop.evaluate(toy.make(), self.folder())
+      evaluation.evaluate(toy.make(), self.folder())
 
   @parameterized.parameters('steps', 'log_every', 'keep')
   def test_refuses_counts_below_one(self, name):

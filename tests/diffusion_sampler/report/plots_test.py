@@ -240,7 +240,10 @@ class FilesTest(support.PlotsTestCase):
       plots.draw(self.folder)
 
   def test_figures_need_no_jax(self):
-    code = 'import sys, diffusion_sampler.report.plots; assert "jax" not in sys.modules'
+    code = (
+      'import sys, diffusion_sampler.report.plots\n'
+      'assert "jax" not in sys.modules'
+    )
     subprocess.run([sys.executable, '-c', code], check=True)
 
 
