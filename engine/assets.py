@@ -255,9 +255,7 @@ class _Joined:
       sink.flush()
       os.fsync(sink.fileno())
     self.parts.append((size, own.hexdigest()))
-    temporary = self._journal.with_suffix('.new')
-    temporary.write_text(json.dumps(self.parts))
-    os.replace(temporary, self._journal)
+    writer.write_json(self._journal, self.parts)
 
   def close(self) -> str:
     """Removes the journal; returns the hash of the whole."""
