@@ -15,5 +15,6 @@ __getattr__, __dir__, __all__ = public.names(
     'metrics': ('Mean',),
     'checkpoint': ('restore_params',),
     'progress': ('Progress',),
+    'stop': ('Interrupted',),
   },
 )

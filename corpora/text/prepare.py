@@ -132,7 +132,7 @@ def prepare(
     with filelock.FileLock(folder.with_name(f'.{folder.name}.lock')):
       if not (folder / 'manifest.json').exists():
         _build(folder, wanted, given, vocab_size, root, progress)
-  manifest = json.loads((folder / 'manifest.json').read_text())
+  manifest = writer.read_json(folder / 'manifest.json')
   return Prepared(
     spec=spec,
     folder=folder,

@@ -7,6 +7,8 @@ __getattr__, __dir__, __all__ = public.names(
   {
     'writer': (
       'Writer',
+      'read_json',
+      'replace',
       'write_json',
     ),
     'train_log': ('Interval',),

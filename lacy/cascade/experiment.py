@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from engine import checkpoint, options
+from engine import checkpoint, options, stop
 from engine import experiment as experiment_lib
 from engine import mesh as mesh_lib
 from engine import progress as progress_lib
@@ -166,6 +166,7 @@ def calibrated(read, tokenizer, texts, *, max_decisions: int) -> Small:
     return reading
 
   for text in texts:
+    stop.check()
     decode.generate(
       noted,
       _nobody,

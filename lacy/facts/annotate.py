@@ -268,7 +268,7 @@ def load(split, tokenizer, rule: str) -> np.ndarray:
   bits, manifest = _paths(split, rule)
   if not _stored(split, rule):
     raise FileNotFoundError(f'no fact mask of rule {rule} in {split.folder}')
-  stored = json.loads(manifest.read_text())['made_with']
+  stored = writer.read_json(manifest)['made_with']
   wanted = _provenance(split, tokenizer, rule)
   changed = [
     f'{key} was {stored.get(key)}, is {wanted.get(key)}'

@@ -24,7 +24,7 @@ from calibration.metrics import resampling, smooth
 from calibration.semantic import probe, recalibrate, tilt
 from calibration.semantic.mechanism import claims as mechanism_claims
 from calibration.semantic.mechanism import data
-from engine import checkpoint, options
+from engine import checkpoint, options, stop
 from engine import experiment as experiment_lib
 from engine import mesh as mesh_lib
 from engine.runs import finished
@@ -333,6 +333,7 @@ def open_program(
       steps = sorted({*range(step_every, last, step_every), last})
       rows = []
       for number, step in enumerate(steps):
+        stop.check()
         params = checkpoints.restore_anything(step)['params']
         params = mesh_lib.replicated(params)
         own, probe_key = jax.random.split(jax.random.fold_in(key, number))
