@@ -80,24 +80,27 @@ def run(cfg, workdir):
 
 
 class ContinuedTest(parameterized.TestCase):
-  def setUp(self):
-    super().setUp()
-    self.folder = pathlib.Path(
-      self.enter_context(tempfile.TemporaryDirectory())
+  """One run with LoRA serves several tests, which leave it as it is."""
+
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.folder = pathlib.Path(
+      cls.enterClassContext(tempfile.TemporaryDirectory())
     )
-    self.enter_context(
-      mock.patch.dict('os.environ', {'SOCRATIC_DATA': str(self.folder)})
+    cls.enterClassContext(
+      mock.patch.dict('os.environ', {'SOCRATIC_DATA': str(cls.folder)})
     )
+    cls.summary = run(tiny(cls.folder, run__save_every=2), cls.folder / 'whole')
 
   def restored(self, name):
     params, _ = checkpoint.restore_params(self.folder / name)
     return params
 
   def test_lora_trains_on_from_the_checkpoint_and_freezes_it(self):
-    cfg = tiny(self.folder)
-    summary = run(cfg, self.folder / 'run')
-    base = weights.load(cfg['init']).params
-    params = self.restored('run')
+    summary = self.summary
+    base = weights.load(self.folder / 'base').params
+    params = self.restored('whole')
     for name in ('embedding', 'unembedding'):
       np.testing.assert_array_equal(params[name][:KNOWN], base[name])
     mean = np.broadcast_to(base['unembedding'].mean(0), (5, 16))
@@ -117,10 +120,10 @@ class ContinuedTest(parameterized.TestCase):
 
   def test_all_weights_are_trained_with_rank_0(self):
     cfg = tiny(self.folder, lora__rank=0)
-    summary = run(cfg, self.folder / 'run')
+    summary = run(cfg, self.folder / 'all')
     self.assertEqual(summary['parameters_trained'], summary['parameters'])
     base = weights.load(cfg['init']).params
-    params = self.restored('run')
+    params = self.restored('all')
     self.assertNotIn('lora_a', params['layer_0']['query'])
     for name in ('query', 'out', 'down'):
       moved = (
@@ -130,7 +133,6 @@ class ContinuedTest(parameterized.TestCase):
 
   def test_resumed_equals_uninterrupted(self):
     cfg = tiny(self.folder, run__save_every=2)
-    run(cfg, self.folder / 'whole')
     # As after a kill: the last checkpoint and the summary are not there.
     shutil.copytree(self.folder / 'whole', self.folder / 'cut')
     shutil.rmtree(self.folder / 'cut' / 'ckpt' / '4')
@@ -146,13 +148,12 @@ class ContinuedTest(parameterized.TestCase):
     )
 
   def test_another_init_is_refused_when_resuming(self):
-    cfg = tiny(self.folder)
-    run(cfg, self.folder / 'run')
+    cfg = tiny(self.folder, run__save_every=2)
     other = str(self.folder / 'other')
     shutil.copytree(cfg['init'], other)
     cfg['init'] = cfg['data']['tokenizer'] = other
     with self.assertRaisesRegex(ValueError, 'another config .*init was'):
-      run(cfg, self.folder / 'run')
+      run(cfg, self.folder / 'whole')
 
   def test_init_and_tokenizer_must_be_one(self):
     cfg = tiny(self.folder, init='smollm2_135m_instruct')
@@ -162,7 +163,7 @@ class ContinuedTest(parameterized.TestCase):
   def test_the_model_must_be_the_checkpoints(self):
     cfg = tiny(self.folder, model__layers=3)
     with self.assertRaisesRegex(ValueError, r'model\.layers must be 2'):
-      run(cfg, self.folder / 'run')
+      run(cfg, self.folder / 'refused')
 
   @parameterized.parameters(0, 4)
   def test_the_config_builds_without_data_at_its_size(self, rank):

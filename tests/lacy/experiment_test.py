@@ -25,7 +25,7 @@ def settings(rule='lacy', *, accumulate=1, **model):
     {
       'data': {'context': 12, 'batch_size': 8},
       'model': shape | model,
-      'lacy': {'rule': rule},
+      'lacy': {'rule': rule, 'reference': 'a run'},
       'optim': {'warmup_steps': 0},
       'run': {'steps': 5, 'seed': 0},
       'accumulate': accumulate,
