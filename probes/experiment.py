@@ -1,6 +1,6 @@
 """Is there one geometry of truth in a language model? Nothing is trained.
 
-Records what is missing (recording.py), then fits and compares probes at every
+Records what is missing (recording/), then fits and compares probes at every
 site (report.py). `build(cfg)` reads configs/probes/*_tasks.py and *_pod.py.
 The seed splits samples and draws folds; answers and activations are the same
 for every seed, and are recorded once.
@@ -10,15 +10,12 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
 from engine import experiment as experiment_lib
-from engine import mesh as mesh_lib
 from engine import options
-from engine.runs import manifest as manifest_lib
 from lm import init as model_init
 from lm import transformer
 from probes import claims as claims_lib
@@ -46,7 +43,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
 
   def test(state, key):
     del state
-    gather(wanted)
+    record.gather(wanted)
     names, figures = graded(wanted, least, most, seed)
     splits = Splits(wanted, names, share, seed)
     sites = {
@@ -62,25 +59,6 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
     claims=claims_lib.claims,
     figures='probes.plots',
   )
-
-
-def gather(wanted: record.Recording) -> None:
-  """Records what is missing; opens no model where nothing is."""
-  manifest_lib.check(wanted.at(), wanted.manifest())
-  # Each process answers on a device of its own.
-  own = mesh_lib.make(mesh_lib.MeshConfig(), jax.local_devices()[:1])
-  if record.missing(wanted):
-    with mesh_lib.use(own):
-      record.record(
-        wanted,
-        record.open_model(wanted),
-        process=jax.process_index(),
-        processes=jax.process_count(),
-      )
-  if jax.process_count() > 1:
-    from jax.experimental import multihost_utils
-
-    multihost_utils.sync_global_devices('recorded')
 
 
 def graded(
@@ -100,8 +78,8 @@ def graded(
     ValueError: fewer than two tasks are left.
   """
   names, figures = [], {}
-  for task in wanted.tasks:
-    said = store.answers(wanted.at(), task)
+  for task, group in wanted.named().items():
+    said = store.answers(wanted.at(), group)
     right = float(said.labels.mean())
     kept = least <= right <= most
     logging.info(
@@ -163,9 +141,9 @@ class Splits:
     share: float,
     seed: int,
   ):
-    self._folder, self._names = wanted.at(), names
-    self._wanted = wanted
-    said = [store.answers(self._folder, name) for name in names]
+    self._wanted, self._folder = wanted, wanted.at()
+    self._named = {name: wanted.named()[name] for name in names}
+    said = [store.answers(self._folder, one) for one in self._named.values()]
     size = max(len(answers.labels) for answers in said)
     shape = len(names), size
     self._y = np.zeros(shape, np.float32)
@@ -195,14 +173,14 @@ class Splits:
     ]
 
   def _layers(self):
-    names = store.sites(self._folder, self._names[0])
+    names = store.sites(self._folder, next(iter(self._named.values())))
     return 1 + max(int(name.partition('.')[0][1:]) for name in names)
 
   def load(self, site: str) -> mixtures.Samples:
     """The samples of a site, padded to the largest task."""
     x = None
-    for t, name in enumerate(self._names):
-      value = store.activations(self._folder, name, site)
+    for t, (name, group) in enumerate(self._named.items()):
+      value = store.activations(self._folder, group, site)
       if not np.isfinite(value).all():
         row, column = np.argwhere(~np.isfinite(value))[0]
         raise ValueError(

@@ -26,6 +26,7 @@ from calibration.length_bias import tables
 from calibration.length_bias import world as length_world
 from calibration.recording import cell as cell_lib
 from calibration.recording import record, setup
+from corpora.questions import sets
 from engine import experiment as experiment_lib
 from engine import options, stop
 from engine.report import claims as claims_lib
@@ -105,12 +106,13 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
 
   def test(state, key):
     del state
-    setup.gather(wanted)
+    record.gather(wanted)
     encoder = encoder_lib.Encoder.load(study.encoder) if study.encoder else None
     found: dict[str, Any] = {}
     for number, (name, _) in enumerate(wanted.cells()):
       stop.check()
       cell = cell_lib.load(wanted.at(), name, STYLE)
+      name = sets.label(name)
       figures = measure(
         jax.random.fold_in(key, number),
         cell,
@@ -121,7 +123,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
         seed=seed,
       )
       found |= {f'{name}/{k}': v for k, v in figures.items()}
-    found |= means(found, tuple(name for name, _ in wanted.cells()))
+    found |= means(found, tuple(sets.label(name) for name, _ in wanted.cells()))
     known = length_world.sweep(world)
     return flat(found) | {f'controlled/{k}': v for k, v in known.items()}
 

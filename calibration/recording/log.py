@@ -23,10 +23,11 @@ import numpy as np
 from array_record.python import array_record_module
 
 from corpora.questions.question import Question
-from engine.runs import writer
+from engine.runs import recording, writer
 
-# Of what a record holds.
+# The version of what a record holds, and the end of a file's name.
 VERSION = 1
+SUFFIX = '.array_record'
 
 
 class Said(NamedTuple):
@@ -108,12 +109,12 @@ def unpack(record: bytes) -> Said:
 
 
 def shard(folder: pathlib.Path, cell: str, number: int) -> pathlib.Path:
-  """Where the questions of that batch lie."""
-  return folder / cell / f'{number:05d}.array_record'
+  """The file that holds that batch of questions."""
+  return recording.path(folder, cell, number, SUFFIX)
 
 
 def write(path: pathlib.Path, said: Sequence[Said]) -> None:
-  """One file, whole or not at all."""
+  """Writes one shard, whole or not at all."""
   with writer.replace(path) as temporary:
     file = array_record_module.ArrayRecordWriter(
       str(temporary), 'group_size:1,zstd:3'
@@ -131,13 +132,7 @@ def read(folder: pathlib.Path, cell: str) -> Iterator[Said]:
   Raises:
     FileNotFoundError: nothing of that cell was recorded.
   """
-  paths = sorted((folder / cell).glob('[0-9]*.array_record'))
-  if not paths:
-    raise FileNotFoundError(
-      f'{folder} must hold a recording of {cell}, but has no file of it; run '
-      'the config that records it first'
-    )
-  for path in paths:
+  for path in recording.paths(folder, cell, SUFFIX):
     file = array_record_module.ArrayRecordReader(str(path))
     try:
       for i in range(file.num_records()):

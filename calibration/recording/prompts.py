@@ -9,7 +9,7 @@ Every answer is one line.
 
 from collections.abc import Mapping, Sequence
 
-from corpora.questions import generated
+from corpora.questions import generated, sets
 from corpora.questions.question import Question
 
 STYLES = ('concise', 'sentence', 'cot')
@@ -120,6 +120,8 @@ def kind(question: Question) -> str:
   """'world', 'numbers' or 'open': whose examples are shown before it."""
   if question.source.startswith('world_facts/'):
     return 'world'
+  if question.source.startswith(f'{sets.OWN}/') and sets.numeric([question]):
+    return 'numbers'
   return 'numbers' if question.source.startswith(_NUMBERS) else 'open'
 
 

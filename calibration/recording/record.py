@@ -2,161 +2,135 @@
 
 A batch of questions at a time: samples at temperature 1, the greedy answer with
 its entropies and hidden states, and, where the answers are a closed set, the
-likelihood of each. Stopped at any point it goes on with the next batch. Over
-several processes each takes cells of its own.
+likelihood of each. Shards, resuming and processes are engine.runs.recording's.
 """
 
 import dataclasses
 import functools
 import hashlib
-import json
 import os
 import pathlib
-import time
 import zlib
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from calibration.recording import candidates, log, prompts, question_mix
-from corpora.questions import tasks
-from engine import assets, progress, stop
-from engine.runs import manifest as manifest_lib
-from engine.runs import results, writer
+from corpora.questions import sets, tasks
+from engine.runs import recording as recording_lib
 from lm.checkpoints import decoder, hub
 from lm.decoding import prefix_cache, scoring
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Recording:
+class Recording(recording_lib.Recording):
   """What is asked of which model, and how.
 
-  Attributes:
-    model: see `hub.resolve`.
-    sets: names of `question_mix.NAMES`.
-    styles: of prompts.STYLES.
-    only: cells by name, as in 'world-cot,nq_open-concise', where not every set
-      is asked in every style; all where empty.
+  Attributes, besides those of `engine.runs.recording.Recording`:
+    sets: names of question sets, see question_mix.py and docs/questions.md.
+    styles: names of prompts.STYLES.
+    only: names of cells, as in 'world-cot,nq_open-concise', where not every
+      set is asked in every style; all cells if empty.
     form: 'text' or 'chat', see prompts.py.
-    questions: of each set.
-    samples: of each question.
-    temperature: of the samples; at another than 1 they are not the model's.
-    seed: of the choice of questions and of the samples.
-    concise_tokens: the most of an answer of that style.
+    samples: number of samples of each question.
+    temperature: sampling temperature; with values other than 1 the samples no
+      longer follow the model's own distribution.
+    concise_tokens: the most tokens of an answer of that style.
     sentence_tokens: likewise.
     cot_tokens: likewise.
-    compute: of the model, float32 or bfloat16.
     candidates: whether the likelihood of every candidate is computed, for
       concise answers of closed sets.
-    file: questions a file: what an interruption loses.
-    batch: questions at once.
-    fewest_rows: see `lm.decode.finish`.
-    folder: where; a name made from the rest, in the cache, where empty.
-    accept_licence: see `hub.resolve`.
+    fewest_rows: see `lm.decoding.generate.finish`.
   """
 
-  model: str
+  HOME: ClassVar[str] = 'generations'
+  SUFFIX: ClassVar[str] = log.SUFFIX
+  VERSION: ClassVar[int] = log.VERSION
+  FREE: ClassVar[tuple[str, ...]] = (
+    *recording_lib.Recording.FREE,
+    'sets',
+    'styles',
+    'only',
+    'fewest_rows',
+  )
+
   sets: tuple[str, ...]
-  styles: tuple[str, ...] = ('concise', 'sentence', 'cot')
+  styles: tuple[str, ...] = prompts.STYLES
   only: str = ''
   form: str = 'text'
   questions: int = 300
   samples: int = 50
   temperature: float = 1.0
-  seed: int = 0
   concise_tokens: int = 12
   sentence_tokens: int = 32
   cot_tokens: int = 64
-  compute: str = 'float32'
   candidates: bool = True
   file: int = 24
   batch: int = 2
   fewest_rows: int = 8
-  folder: str = ''
-  accept_licence: str = ''
 
   def __post_init__(self):
+    super().__post_init__()
     limits = tuple(f'{style}_tokens' for style in prompts.STYLES)
-    sizes = ('questions', 'samples', 'file', 'batch', 'fewest_rows')
-    for name in (*sizes, *limits):
-      if getattr(self, name) < 1:
-        raise ValueError(
-          f'record.{name} must be positive, got {getattr(self, name)}'
-        )
+    self.check_positive('samples', 'fewest_rows', *limits)
     if self.temperature < 0:
       raise ValueError(
         f'record.temperature must not be negative, got {self.temperature}'
       )
-    for name, known in (
-      ('sets', question_mix.NAMES),
-      ('styles', prompts.STYLES),
-    ):
-      unknown = [one for one in getattr(self, name) if one not in known]
-      if unknown or not getattr(self, name):
-        raise ValueError(
-          f'record.{name} must be of {", ".join(known)}; got '
-          f'{", ".join(unknown) or "none"}'
-        )
-    cells = [cell(one, style) for one in self.sets for style in self.styles]
-    unknown = sorted(set(filter(None, self.only.split(','))) - set(cells))
+    self.check_one_of('form', prompts.FORMS)
+    sets.check('record.sets', self.sets, question_mix.NAMES)
+    unknown = [one for one in self.styles if one not in prompts.STYLES]
+    if unknown or not self.styles:
+      raise ValueError(
+        f'record.styles must be of {", ".join(prompts.STYLES)}; got '
+        f'{", ".join(unknown) or "none"}'
+      )
+    named = self._named()
+    unknown = sorted(set(filter(None, self.only.split(','))) - set(named))
     if unknown:
       raise ValueError(
-        f'record.only must name cells of {", ".join(cells)}; got '
+        f'record.only must name cells of {", ".join(named)}; got '
         f'{", ".join(unknown)}'
       )
-    for name, known in (
-      ('form', prompts.FORMS),
-      ('compute', ('float32', 'bfloat16')),
-    ):
-      if getattr(self, name) not in known:
-        raise ValueError(
-          f'record.{name} must be {" or ".join(known)}, got '
-          f'{getattr(self, name)!r}'
-        )
 
   def path(self) -> pathlib.Path:
-    """Of the model.
+    """The folder or file of the model.
 
     Raises:
-      FileNotFoundError: there is none of that name.
+      FileNotFoundError: there is no model of that name.
       PermissionError: its licence was not accepted.
     """
     return hub.resolve(self.model, accept_licence=self.accept_licence)
 
   def manifest(self) -> dict[str, Any]:
     """What must agree for two recordings to be one; reads the model's file."""
-    free: tuple[str, ...] = ('sets', 'styles', 'only', 'batch', 'fewest_rows')
-    free += 'folder', 'accept_licence', 'model'
-    fields = dataclasses.asdict(self)
-    fields = {k: v for k, v in fields.items() if k not in free}
     # The name may be a path: the hash says which model it is.
     name = pathlib.PurePath(self.model).name
-    return fields | {
-      'model': name,
-      'weights': fingerprint(self.path()),
-      'version': log.VERSION,
-    }
-
-  def at(self) -> pathlib.Path:
-    """Where it lies. Sets and styles can be added to a recording."""
-    if self.folder:
-      return pathlib.Path(self.folder)
-    text = json.dumps(self.manifest(), sort_keys=True)
-    name = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return assets.cache_dir() / 'generations' / name
+    found = {'model': name, 'weights': fingerprint(self.path())}
+    return super().manifest() | found
 
   def cells(self) -> list[tuple[str, str]]:
-    """(set, style), in order."""
-    cells = [(one, style) for one in self.sets for style in self.styles]
-    only = self.only.split(',') if self.only else [cell(*one) for one in cells]
-    return [one for one in cells if cell(*one) in only]
+    """(set, style) of every cell, in order."""
+    named = self._named()
+    only = self.only.split(',') if self.only else named
+    return [one for name, one in named.items() if name in only]
+
+  def groups(self) -> tuple[str, ...]:
+    """A cell is a group."""
+    return tuple(cell(*one) for one in self.cells())
+
+  def _named(self) -> dict[str, tuple[str, str]]:
+    return {
+      f'{sets.label(one)}-{style}': (one, style)
+      for one in self.sets
+      for style in self.styles
+    }
 
 
 def cell(name: str, style: str) -> str:
-  """The name of a folder."""
-  return f'{name}-{style}'
+  """The folder of a cell."""
+  return f'{sets.key(name)}-{style}'
 
 
 @functools.cache
@@ -178,9 +152,9 @@ def open_model(recording: Recording) -> decoder.Decoder:
   """Reads the checkpoint.
 
   Raises:
-    FileNotFoundError: there is none of that name.
+    FileNotFoundError: there is no model of that name.
     PermissionError: its licence was not accepted.
-    ValueError: it is no decoder.
+    ValueError: it is not a decoder.
   """
   path = recording.path()
   return decoder.open_decoder(
@@ -188,15 +162,16 @@ def open_model(recording: Recording) -> decoder.Decoder:
   )
 
 
-def missing(recording: Recording) -> list[tuple[str, str, int]]:
-  """(set, style, number) of the files that are not there yet, in order."""
-  folder, count = recording.at(), -(-recording.questions // recording.file)
-  return [
-    (name, style, number)
-    for name, style in recording.cells()
-    for number in range(count)
-    if not log.shard(folder, cell(name, style), number).exists()
-  ]
+def gather(recording: Recording) -> None:
+  """Records what is missing; opens no model if nothing is.
+
+  Raises:
+    ValueError: the folder holds another recording; more questions than a set
+      has.
+  """
+  recording.gather(
+    lambda **share: record(recording, open_model(recording), **share)
+  )
 
 
 def record(
@@ -207,55 +182,42 @@ def record(
   processes: int = 1,
   enabled: bool = True,
 ) -> None:
-  """Records what is missing.
+  """Records what is missing of this process' share.
 
   Args:
-    recording: see there.
+    recording: what is asked.
     model: see `open_model`.
-    process: records every `processes`-th cell, from this one on.
-    processes: that share the folder.
-    enabled: show progress.
+    process: see `engine.runs.recording.Recording.missing`.
+    processes: likewise.
+    enabled: whether to show progress.
 
   Raises:
     ValueError: the folder holds another recording; more questions than a set
       has.
   """
-  folder = recording.at()
-  mine = recording.cells()[process::processes]
-  todo = [row for row in missing(recording) if row[:2] in mine]
+  todo = recording.missing(process, processes)
+  cells = dict(zip(recording.groups(), recording.cells(), strict=True))
+  cells = {shard.group: cells[shard.group] for shard in todo}
   asked = {
     name: question_mix.load(
       name, count=recording.questions, seed=recording.seed
     )
-    for name, _, _ in todo
+    for name, _ in cells.values()
   }
-  # Only now: what cannot be recorded leaves no folder behind.
-  manifest_lib.begin(folder, recording.manifest())
   ends = _ends(model.tokenizer)
   shapes = {
     one: _shapes(recording, model.tokenizer, asked, one)
-    for one in {row[:2]: None for row in todo}
+    for one in cells.values()
   }
-  with progress.Progress(
-    'recording', len(todo) * recording.file, unit='questions', enabled=enabled
-  ) as bar:
-    for name, style, number in todo:
-      stop.check()
-      began = time.monotonic()
-      first = number * recording.file
-      some = asked[name][first : first + recording.file]
-      said = _ask(recording, model, some, style, ends, shapes[name, style])
-      path = log.shard(folder, cell(name, style), number)
-      log.write(path, said)
-      writer.write_json(
-        path.with_suffix('.json'),
-        {
-          'machine': results.machine(),
-          'versions': results.versions(),
-          'seconds': round(time.monotonic() - began, 3),
-        },
-      )
-      bar.update(len(some))
+
+  def write(shard, path):
+    name, style = cells[shard.group]
+    some = asked[name][recording.rows(shard)]
+    log.write(
+      path, _ask(recording, model, some, style, ends, shapes[name, style])
+    )
+
+  recording.fill(todo, write, unit='questions', enabled=enabled)
 
 
 def _shapes(recording, tokenizer, asked, cell) -> prefix_cache.Plan:
@@ -296,10 +258,8 @@ def _ask(recording, model, asked, style, ends, shapes) -> list[log.Said]:
     *(prompt_of(recording, model.tokenizer, q, style) for q in asked),
     strict=True,
   )
-  root = jax.random.key(recording.seed)
-  keys = jnp.stack(
-    [jax.random.fold_in(root, _number(style, q.id)) for q in asked]
-  )
+  numbers = np.array([_number(style, q.id) for q in asked], np.uint32)
+  keys = _keys(jax.random.key(recording.seed), numbers)
   draw = functools.partial(
     prefix_cache.sample,
     config,
@@ -310,14 +270,18 @@ def _ask(recording, model, asked, style, ends, shapes) -> list[log.Said]:
     stop=ends,
     shapes=shapes,
   )
-  drawn = draw(
-    num_samples=recording.samples,
-    temperature=recording.temperature,
-    batch=recording.batch,
-    fewest_rows=recording.fewest_rows,
+  drawn = jax.device_get(
+    draw(
+      num_samples=recording.samples,
+      temperature=recording.temperature,
+      batch=recording.batch,
+      fewest_rows=recording.fewest_rows,
+    )
   )
   # One row a question: as many questions at once as a batch has rows.
-  greedy = draw(temperature=0.0, entropy=True, batch=recording.file)
+  greedy = jax.device_get(
+    draw(temperature=0.0, entropy=True, batch=recording.file)
+  )
   found = [candidates.NONE] * len(asked)
   if style == 'concise' and recording.candidates:
     found = candidates.measure(
@@ -333,8 +297,8 @@ def _ask(recording, model, asked, style, ends, shapes) -> list[log.Said]:
   hidden = _hidden(model, ids, best)
   out = []
   for i, question in enumerate(asked):
-    lengths = np.asarray(drawn[i].lengths[0], np.int32)
-    tokens_SM = np.asarray(drawn[i].tokens[0])
+    lengths = drawn[i].lengths[0].astype(np.int32)
+    tokens_SM = drawn[i].tokens[0]
     inside_SM = np.arange(tokens_SM.shape[1]) < lengths[:, None]
     parts = [
       _cut(row, length, ends)
@@ -349,13 +313,13 @@ def _ask(recording, model, asked, style, ends, shapes) -> list[log.Said]:
         prompt=texts[i],
         samples=tuple(_text(model.tokenizer, part) for part, _ in parts),
         tokens=tokens_SM[inside_SM].astype(np.int32),
-        logprobs=np.asarray(drawn[i].logprobs[0])[inside_SM],
+        logprobs=drawn[i].logprobs[0][inside_SM],
         lengths=lengths,
         ended=np.array([ended for _, ended in parts]),
         greedy=_text(model.tokenizer, said),
-        greedy_tokens=np.asarray(greedy[i].tokens[0, 0, :size], np.int32),
-        greedy_logprobs=np.asarray(greedy[i].logprobs[0, 0, :size]),
-        greedy_entropies=np.asarray(greedy[i].entropies[0, 0, :size]),
+        greedy_tokens=greedy[i].tokens[0, 0, :size].astype(np.int32),
+        greedy_logprobs=greedy[i].logprobs[0, 0, :size],
+        greedy_entropies=greedy[i].entropies[0, 0, :size],
         greedy_ended=ended,
         prompt_hidden=hidden[i][0],
         answer_hidden=hidden[i][1],
@@ -364,6 +328,12 @@ def _ask(recording, model, asked, style, ends, shapes) -> list[log.Said]:
       )
     )
   return out
+
+
+@jax.jit
+def _keys(root, numbers):
+  """A key a question, which no other question and no batch changes."""
+  return jax.vmap(jax.random.fold_in, (None, 0))(root, numbers)
 
 
 def _number(style: str, name: str) -> int:

@@ -1,39 +1,12 @@
-"""What the studies of recorded generations share: config, recording, cost."""
+"""What the studies of recorded generations tell `--dry_run`."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
-
 from calibration.recording import record
-from engine import mesh as mesh_lib
 from engine import options
-from engine.runs import manifest as manifest_lib
 from lm import init as model_init
 from lm import transformer
-
-
-def own_device():
-  """A mesh of one device: each process answers by itself."""
-  own = mesh_lib.make(mesh_lib.MeshConfig(), jax.local_devices()[:1])
-  return mesh_lib.use(own)
-
-
-def gather(wanted: record.Recording) -> None:
-  """Records what is missing; opens no model where nothing is."""
-  manifest_lib.check(wanted.at(), wanted.manifest())
-  if record.missing(wanted):
-    with own_device():
-      record.record(
-        wanted,
-        record.open_model(wanted),
-        process=jax.process_index(),
-        processes=jax.process_count(),
-      )
-  if jax.process_count() > 1:
-    from jax.experimental import multihost_utils
-
-    multihost_utils.sync_global_devices('recorded')
 
 
 def dry_run(

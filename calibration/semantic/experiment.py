@@ -17,6 +17,7 @@ from calibration.metrics import binned, diagram, reliability, resampling, smooth
 from calibration.recording import cell as cell_lib
 from calibration.recording import prompts, record, setup
 from calibration.semantic import answered, confidence, probe, recalibrate
+from corpora.questions import sets
 from engine import experiment as experiment_lib
 from engine import options, stop
 from engine.report import claims as claims_lib
@@ -41,12 +42,13 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
 
   def test(state, key):
     del state
-    setup.gather(wanted)
+    record.gather(wanted)
     folder = wanted.at()
     out: dict[str, Any] = {'form': wanted.form}
     for number, (name, style) in enumerate(wanted.cells()):
       stop.check()
       found = cell_lib.load(folder, name, style)
+      name = sets.label(name)
       figures, drawn = measure(
         f'{name}, {style}',
         jax.random.fold_in(key, number),

@@ -136,18 +136,24 @@ def _plain(value):
 
 
 def collect(
-  rows: Iterable[Row], adapt: Adapter, *, name: str, split: str
+  rows: Iterable[Row],
+  adapt: Adapter,
+  *,
+  name: str,
+  split: str,
+  prefix: str = '',
 ) -> list[Question]:
   """Questions in the order of their rows, each once.
 
-  One that repeats an earlier one (passage, options and the words of the
-  question, whatever their case) is left out. Ids are `<name>-<number of row>`.
+  A question that repeats an earlier one (passage, options and the words of the
+  question, whatever their case) is left out. Ids are `<prefix>-<row number>`.
 
   Args:
     rows: at least one must give a question.
     adapt: fields to a question, or None.
     name: of the question set.
-    split: of it, for `source`.
+    split: of the question set, for `source`.
+    prefix: of the ids; `name` if empty.
 
   Raises:
     ValueError: a row of another form; a repeated question with other answers,
@@ -177,7 +183,9 @@ def collect(
       continue
     seen[key] = (
       row.where,
-      found._replace(id=f'{name}-{row.number}', source=f'{name}/{split}'),
+      found._replace(
+        id=f'{prefix or name}-{row.number}', source=f'{name}/{split}'
+      ),
     )
   if not seen:
     raise ValueError(f'{name}: expected at least one question, found none')

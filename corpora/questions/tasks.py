@@ -1,9 +1,9 @@
 """Tasks: question sets by name, each with examples to show and a grader.
 
-Generated questions (graded.py), facts (world_facts.py) and the question sets
-of others (questions.py, question_sets.py, published_sets.py) under one door.
-Those with options are answered by which one is likeliest, the others in text
-after worked examples. A passage stands before its question.
+Generated questions (generated.py), facts (world_facts.py), the question sets of
+others and the user's own files (sets.py) under one door. Questions with options
+are answered by the likeliest option, the others in text after worked examples.
+A passage stands before its question.
 """
 
 import hashlib
@@ -12,8 +12,7 @@ import random
 import re
 from typing import NamedTuple
 
-from corpora.questions import generated, published, sets, world_facts
-from corpora.questions import question as questions
+from corpora.questions import generated, sets, world_facts
 from corpora.questions.question import Question
 
 # Worked examples before a question that is answered in text.
@@ -26,7 +25,7 @@ class Task(NamedTuple):
   """A sample of a question set.
 
   Attributes:
-    name: one of `NAMES`.
+    name: one of `NAMES`, or '<form>:<path>'.
     questions: they differ, and none is of a group with one of `shots`.
     shots: worked examples, the same in every sample; none for options.
     grader: a key of `grading.GRADERS`; '' where the likeliest option counts.
@@ -38,14 +37,12 @@ class Task(NamedTuple):
   grader: str
 
 
-_CHOICES = {
-  'commonsense_qa': questions.commonsense_qa,
-  'open_book_qa': questions.open_book_qa,
-}
 # The question sets of others and their graders, '' for options. Which grader
 # is ours to choose: an answer in text may be a sentence around the right
 # words, and for TruthfulQA the right answers are sentences themselves.
 _SETS = {
+  'commonsense_qa': '',
+  'open_book_qa': '',
   'nq_open': 'contains',
   'truthful_qa': 'f1',
   'bool_q': '',
@@ -58,7 +55,7 @@ _SETS = {
 }
 # Their answers may stand among other words, such as 'US dollar'.
 _CONTAINS = ('currency', 'kinds')
-NAMES = (*generated.NAMES, *world_facts.RELATIONS, *_CHOICES, *_SETS)
+NAMES = (*generated.NAMES, *world_facts.RELATIONS, *_SETS)
 
 
 def load(
@@ -71,7 +68,7 @@ def load(
   """A sample of a task, without repetition.
 
   Args:
-    name: one of `NAMES`.
+    name: one of `NAMES`, or '<form>:<path>', see sets.py.
     count: questions, at least one and at most what the task has.
     seed: of the sample; the shots are the same for all.
     data_dir: the cache, see `assets.cache_dir`.
@@ -80,10 +77,10 @@ def load(
     ValueError: another name, or a count out of range.
     FileNotFoundError: an asset is neither here nor to be had.
   """
-  if name not in NAMES:
+  if name not in NAMES and not sets.is_file(name):
     raise ValueError(f'task must be one of {", ".join(NAMES)}, got {name!r}')
   pool = _pool(name, data_dir)
-  grader = _grader(name)
+  grader = _grader(name, pool)
   shots = _shots(name, pool) if grader else ()
   shown = {group(shot) for shot in shots}
   pool = [question for question in pool if group(question) not in shown]
@@ -112,9 +109,11 @@ def _asked(question: Question) -> str:
 def group(question: Question) -> str:
   """What a question is about: the country, the word, the passage, the numbers.
 
-  Questions of a group give each other away, so folds keep it together. One
-  of another kind is a group by itself.
+  Questions of a group give each other away, so folds keep a group together. A
+  question that says nothing of a group is a group by itself.
   """
+  if question.group:
+    return question.group
   if question.context:
     digest = hashlib.sha256(question.context.encode('utf-8')).hexdigest()
     return f'passage-{digest[:16]}'
@@ -123,12 +122,8 @@ def group(question: Question) -> str:
 
 
 def _pool(name: str, data_dir) -> list[Question]:
-  if name in _CHOICES:
-    return _CHOICES[name](data_dir=data_dir)
-  if name in sets.NAMES:
+  if name in _SETS or sets.is_file(name):
     return sets.load(name, data_dir=data_dir)
-  if name in published.NAMES:
-    return published.load(name)
   if name in world_facts.RELATIONS:
     return world_facts.questions(name, data_dir=data_dir)
   return generated.pool(name)
@@ -162,11 +157,14 @@ def _number(question: Question) -> int:
   return int(match[2]) if match else 0
 
 
-def _grader(name: str) -> str:
-  if name in _CHOICES:
-    return ''
-  if name in _SETS:
-    return _SETS[name]
+def _grader(name: str, pool: list[Question]) -> str:
+  form = sets.form(name)
+  if form == sets.OWN:
+    if pool[0].choices:
+      return ''
+    return 'numeric' if sets.numeric(pool) else 'contains'
+  if form in _SETS:
+    return _SETS[form]
   if name in generated.NUMERIC:
     return 'numeric'
   return 'contains' if name in _CONTAINS else 'exact'

@@ -1,116 +1,81 @@
-"""A model answers, is graded, and its activations are kept.
+"""A model answers, is graded, and its activations are kept (store.py).
 
-One file of questions at a time: generate, grade, read the sites, write
-(store.py). Stopped at any point it goes on with the next file. Over several
-processes each records its own tasks on its own devices, and nothing is shared
-but the folder. docs/papers/probes.md section 2.
+One shard of questions at a time: generate, grade, read the sites, write.
+Shards, resuming and processes are engine.runs.recording's.
+docs/papers/probes.md section 2.
 """
 
 import dataclasses
 import functools
-import hashlib
-import json
-import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
-from corpora.questions import grading, multiple_choice, tasks
-from engine import assets, progress, stop
-from engine.runs import manifest as manifest_lib
+from corpora.questions import grading, multiple_choice, sets, tasks
+from engine.runs import recording as recording_lib
 from lm import transformer
 from lm.checkpoints import decoder
 from lm.decoding import prefix_cache, scoring
 from probes.recording import activations, store
 
-# Of prompts, examples and graders: what they say changes with it.
-VERSION = 1
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Recording:
+class Recording(recording_lib.Recording):
   """What is asked of which model, and which sites are kept.
 
-  Attributes:
-    model: see `hub.resolve`.
-    tasks: names of `corpora.tasks`.
-    questions: of each task.
-    seed: of their choice.
-    layers: counted from 0; all where empty.
+  Attributes, besides those of `engine.runs.recording.Recording`:
+    tasks: names of `corpora.questions.tasks`, or files, see docs/questions.md.
+    layers: counted from 0; all layers if empty.
     streams: see activations.py.
     tokens: see activations.py.
-    dtype: on disk, float32 or bfloat16.
-    compute: of the model, the same two.
-    max_new_tokens: of an answer, which also ends at a line's end.
-    by_byte: options are ranked by their likelihood over their bytes, rather
-      than by all of it, which favours short ones.
-    file: questions a file.
-    batch: sequences that are answered or read at once.
-    folder: where; a name made from the rest, in the cache, where empty.
-    accept_licence: see `hub.resolve`.
+    dtype: of the activations on disk, float32 or bfloat16.
+    max_new_tokens: the most tokens of an answer, which also ends at the end of
+      a line.
+    by_byte: options are ranked by their log-likelihood divided by their bytes,
+      rather than by all of it, which favours short options.
   """
 
-  model: str
+  HOME: ClassVar[str] = 'activations'
+  SUFFIX: ClassVar[str] = store.SUFFIX
+  # Prompts, examples and graders: what a row says changes with them.
+  VERSION: ClassVar[int] = 1
+  FREE: ClassVar[tuple[str, ...]] = (*recording_lib.Recording.FREE, 'tasks')
+
   tasks: tuple[str, ...]
-  questions: int
-  seed: int = 0
   layers: tuple[int, ...] = ()
   streams: tuple[str, ...] = ('resid_post',)
   tokens: tuple[str, ...] = ('last_prompt', 'last_answer')
   dtype: str = 'bfloat16'
-  compute: str = 'float32'
   max_new_tokens: int = 8
   by_byte: bool = True
   file: int = 210
   batch: int = 32
-  folder: str = ''
-  accept_licence: str = ''
 
   def __post_init__(self):
-    for name in ('questions', 'max_new_tokens', 'file', 'batch'):
-      if getattr(self, name) < 1:
-        raise ValueError(
-          f'record.{name} must be positive, got {getattr(self, name)}'
-        )
-    for name in ('dtype', 'compute'):
-      if getattr(self, name) not in ('float32', 'bfloat16'):
-        raise ValueError(
-          f'record.{name} must be float32 or bfloat16, got '
-          f'{getattr(self, name)!r}'
-        )
+    super().__post_init__()
+    self.check_positive('max_new_tokens')
+    self.check_one_of('dtype', ('float32', 'bfloat16'))
     activations.sites(
       max(self.layers, default=0) + 1,
       wanted=self.layers,
       streams=self.streams,
       tokens=self.tokens,
     )
-    unknown = [name for name in self.tasks if name not in tasks.NAMES]
-    if unknown or not self.tasks:
-      raise ValueError(
-        f'record.tasks must be of {", ".join(tasks.NAMES)}; got '
-        f'{", ".join(unknown) or "none"}'
-      )
+    sets.check('record.tasks', self.tasks, tasks.NAMES)
 
-  def manifest(self) -> dict[str, Any]:
-    """What must agree for two recordings to be one."""
-    free = ('batch', 'folder', 'accept_licence', 'tasks')
-    fields = dataclasses.asdict(self)
-    fields = {k: v for k, v in fields.items() if k not in free}
-    return fields | {'version': VERSION}
+  def groups(self) -> tuple[str, ...]:
+    """A task is a group."""
+    return tuple(map(sets.key, self.tasks))
 
-  def at(self) -> pathlib.Path:
-    """Where it lies. Tasks can be added to a recording."""
-    if self.folder:
-      return pathlib.Path(self.folder)
-    text = json.dumps(self.manifest(), sort_keys=True)
-    name = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return assets.cache_dir() / 'activations' / name
+  def named(self) -> dict[str, str]:
+    """{task as results call it: its group}."""
+    return dict(zip(map(sets.label, self.tasks), self.groups(), strict=True))
 
   def sites(
     self, config: transformer.TransformerConfig
   ) -> tuple[activations.Site, ...]:
-    """Those that are kept of a model of that shape."""
+    """The sites that are kept of a model of that shape."""
     return activations.sites(
       config.layers,
       wanted=self.layers,
@@ -119,30 +84,31 @@ class Recording:
     )
 
 
-def missing(recording: Recording) -> list[tuple[str, int]]:
-  """(task, number) of the files that are not there yet, in order."""
-  count = -(-recording.questions // recording.file)
-  return [
-    (task, number)
-    for task in recording.tasks
-    for number in range(count)
-    if not store.shard(recording.at(), task, number).exists()
-  ]
-
-
 def open_model(recording: Recording) -> decoder.Decoder:
   """Reads the checkpoint.
 
   Raises:
-    FileNotFoundError: there is none of that name.
+    FileNotFoundError: there is no model of that name.
     PermissionError: its licence was not accepted.
-    ValueError: it is no decoder.
+    ValueError: it is not a decoder.
   """
   return decoder.open_decoder(
     recording.model,
     accept_licence=recording.accept_licence,
     dtype=recording.compute,
     what='record.model',
+  )
+
+
+def gather(recording: Recording) -> None:
+  """Records what is missing; opens no model if nothing is.
+
+  Raises:
+    ValueError: the folder holds another recording; more questions than a task
+      has.
+  """
+  recording.gather(
+    lambda **share: record(recording, open_model(recording), **share)
   )
 
 
@@ -154,67 +120,63 @@ def record(
   processes: int = 1,
   enabled: bool = True,
 ) -> None:
-  """Records what is missing.
+  """Records what is missing of this process' share.
 
   Args:
-    recording: see there.
+    recording: what is asked.
     model: see `open_model`.
-    process: records every `processes`-th task, from this one on.
-    processes: that share the folder.
-    enabled: show progress.
+    process: see `engine.runs.recording.Recording.missing`.
+    processes: likewise.
+    enabled: whether to show progress.
 
   Raises:
     ValueError: the folder holds another recording; more questions than a task
       has.
   """
-  folder = recording.at()
   wanted = recording.sites(model.config)
-  mine = recording.tasks[process::processes]
-  todo = [(t, n) for t, n in missing(recording) if t in mine]
+  todo = recording.missing(process, processes)
+  named = dict(zip(recording.groups(), recording.tasks, strict=True))
   loaded = {
-    name: tasks.load(name, count=recording.questions, seed=recording.seed)
-    for name in dict(todo)
+    group: tasks.load(
+      named[group], count=recording.questions, seed=recording.seed
+    )
+    for group in dict(todo)
   }
-  # Only now: what cannot be recorded leaves no folder behind.
-  manifest_lib.begin(folder, recording.manifest())
-  with progress.Progress(
-    'recording', len(todo) * recording.file, unit='answers', enabled=enabled
-  ) as bar:
-    for name, number in todo:
-      stop.check()
-      task = loaded[name]
-      first = number * recording.file
-      asked = task.questions[first : first + recording.file]
-      if task.grader:
-        said = _in_text(recording, model, task, asked)
-      else:
-        said = _by_option(recording, model, asked)
-      prompts, ids, texts, labels = said
-      store.write(
-        store.shard(folder, name, number),
-        store.Answers(
-          ids=np.array([question.id for question in asked]),
-          groups=np.array([tasks.group(question) for question in asked]),
-          prompts=np.array([question.prompt for question in asked]),
-          answers=np.array(texts),
-          labels=np.array(labels, np.float32),
-          tokens=np.array([len(answer) for answer in ids], np.int32),
-          grader=np.array([task.grader or 'likeliest_option'] * len(asked)),
-        ),
-        {
-          site.name: value
-          for site, value in activations.extract(
-            model.config,
-            model.params,
-            prompts,
-            ids,
-            wanted,
-            batch=recording.batch,
-            dtype=recording.dtype,
-          ).items()
-        },
-      )
-      bar.update(len(asked))
+
+  def write(shard, path):
+    task = loaded[shard.group]
+    asked = task.questions[recording.rows(shard)]
+    if task.grader:
+      said = _in_text(recording, model, task, asked)
+    else:
+      said = _by_option(recording, model, asked)
+    prompts, ids, texts, labels = said
+    store.write(
+      path,
+      store.Answers(
+        ids=np.array([question.id for question in asked]),
+        groups=np.array([tasks.group(question) for question in asked]),
+        prompts=np.array([question.prompt for question in asked]),
+        answers=np.array(texts),
+        labels=np.array(labels, np.float32),
+        tokens=np.array([len(answer) for answer in ids], np.int32),
+        grader=np.array([task.grader or 'likeliest_option'] * len(asked)),
+      ),
+      {
+        site.name: value
+        for site, value in activations.extract(
+          model.config,
+          model.params,
+          prompts,
+          ids,
+          wanted,
+          batch=recording.batch,
+          dtype=recording.dtype,
+        ).items()
+      },
+    )
+
+  recording.fill(todo, write, unit='answers', enabled=enabled)
 
 
 def _in_text(recording, model, task, asked):

@@ -17,7 +17,9 @@ from typing import NamedTuple
 import ml_dtypes
 import numpy as np
 
-from engine.runs import writer
+from engine.runs import recording, writer
+
+SUFFIX = '.npz'
 
 
 class Answers(NamedTuple):
@@ -44,8 +46,8 @@ class Answers(NamedTuple):
 
 
 def shard(folder: pathlib.Path, task: str, number: int) -> pathlib.Path:
-  """Where the questions of that number lie."""
-  return folder / task / f'{number:05d}.npz'
+  """The file that holds that batch of questions."""
+  return recording.path(folder, task, number, SUFFIX)
 
 
 def write(
@@ -53,11 +55,11 @@ def write(
   answers: Answers,
   sites: Mapping[str, np.ndarray],
 ) -> None:
-  """One file, whole or not at all.
+  """Writes one shard, whole or not at all.
 
   Args:
     path: see `shard`.
-    answers: of its questions.
+    answers: to the questions of the shard.
     sites: activations [N, D] by the name of the site, float32 or bfloat16.
   """
   arrays = dict(answers._asdict())
@@ -70,13 +72,7 @@ def write(
 
 
 def _shards(folder, task):
-  paths = sorted((folder / task).glob('[0-9]*.npz'))
-  if not paths:
-    raise FileNotFoundError(
-      f'{folder} must hold a recording of {task}, but has no file of it; run '
-      'the config that records it first'
-    )
-  return paths
+  return recording.paths(folder, task, SUFFIX)
 
 
 def answers(folder: pathlib.Path, task: str) -> Answers:

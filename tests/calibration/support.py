@@ -96,6 +96,7 @@ def too_sure(style='concise'):
   return tuple(votes(i, 16, i < 20, style) for i in range(40))
 
 
+@jax.jit
 def params(seed=0):
   """Random, and so far from the start that answers differ by prompt."""
   boxed = transformer.Transformer(CONFIG).init(

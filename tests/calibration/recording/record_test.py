@@ -1,10 +1,12 @@
 """A tiny model is asked; what is written down is what it says by itself."""
 
+import atexit
 import dataclasses
 import functools
 import itertools
 import pathlib
 import tempfile
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -18,13 +20,13 @@ from calibration.recording import (
   prompts,
   question_mix,
   record,
-  setup,
 )
 from engine import options
 from engine.runs import manifest as manifest_lib
 from lm import transformer
 from lm.checkpoints import pretrained_tokenizer
 from lm.decoding import generate
+from tests import files
 from tests.calibration import support
 
 
@@ -42,36 +44,59 @@ def read(model, ids, size=512):
   """`plain`, for any length; what follows a token does not change it."""
   tokens = jnp.array([[*ids] + [0] * (size - len(ids))])
   states, logp = plain(model.config, model.params, tokens)
-  return [np.asarray(a[: len(ids)]) for a in (*states, logp)]
+  return [np.asarray(a)[: len(ids)] for a in (*states, logp)]
+
+
+def same(test, one, other):
+  """Two records agree, floats to rounding."""
+  for name, value in one._asdict().items():
+    if isinstance(value, np.ndarray) and value.dtype == np.float32:
+      # Hidden states are kept in bfloat16.
+      rtol = 2**-7 if name.endswith('hidden') else 1e-3
+      np.testing.assert_allclose(
+        value, getattr(other, name), rtol=rtol, atol=1e-4, err_msg=name
+      )
+    elif isinstance(value, np.ndarray):
+      np.testing.assert_array_equal(value, getattr(other, name), name)
+    else:
+      test.assertEqual(value, getattr(other, name), name)
 
 
 # So many ids end an answer that some do.
 ENDS = tuple(range(0, support.CONFIG.vocab_size, 5))
 
 
+@functools.cache
+def recorded():
+  """(folder, recording, model), once for the file: nearly all is compiling."""
+  folder = tempfile.TemporaryDirectory()
+  atexit.register(folder.cleanup)
+  at = pathlib.Path(folder.name)
+  recording = record.Recording(
+    model=str(support.export(at / 'tiny')),
+    sets=('addition_1',),
+    styles=('concise',),
+    questions=5,
+    samples=6,
+    concise_tokens=4,
+    file=2,
+    fewest_rows=64,
+    folder=str(at / 'said'),
+  )
+  model = record.open_model(recording)
+  with mock.patch.object(record, '_ends', lambda tokenizer: ENDS):
+    record.record(recording, model, enabled=False)
+  return at, recording, model
+
+
 class Case(parameterized.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    folder = cls.enterClassContext(tempfile.TemporaryDirectory())
-    cls.folder = pathlib.Path(folder)
-    cls.path = support.export(cls.folder / 'tiny')
-    cls.recording = record.Recording(
-      model=str(cls.path),
-      sets=('addition_1',),
-      styles=('concise',),
-      questions=5,
-      samples=6,
-      concise_tokens=4,
-      file=2,
-      fewest_rows=64,
-      folder=str(cls.folder / 'said'),
-    )
-    cls.model = record.open_model(cls.recording)
+    cls.folder, cls.recording, cls.model = recorded()
     cls.enterClassContext(
-      absltest.mock.patch.object(record, '_ends', lambda tokenizer: ENDS)
+      mock.patch.object(record, '_ends', lambda tokenizer: ENDS)
     )
-    record.record(cls.recording, cls.model, enabled=False)
 
   def said(self, recording=None):
     folder = (recording or self.recording).at()
@@ -165,7 +190,7 @@ class RecordTest(Case):
 
 class EndsTest(absltest.TestCase):
   def test_the_models_own_and_every_token_with_the_end_of_a_line(self):
-    tokenizer = pretrained_tokenizer.CheckpointTokenizer.load(support.TOKENS)
+    tokenizer = pretrained_tokenizer.CheckpointTokenizer.load(files.TOKENS)
     got = record._ends(tokenizer)
     self.assertContainsSubset(tokenizer.stop_ids, got)
     lines = {*tokenizer.encode('\n', add_bos=False), *tokenizer.encode('\n\n')}
@@ -203,28 +228,15 @@ class AloneTest(absltest.TestCase):
 
 
 class ResumeTest(Case):
-  def same(self, one, other):
-    for name, value in one._asdict().items():
-      if isinstance(value, np.ndarray) and value.dtype == np.float32:
-        np.testing.assert_allclose(
-          value, getattr(other, name), rtol=1e-3, atol=1e-4, err_msg=name
-        )
-      elif isinstance(value, np.ndarray):
-        np.testing.assert_array_equal(value, getattr(other, name), name)
-      else:
-        self.assertEqual(value, getattr(other, name), name)
-
   def test_only_what_is_missing_is_asked_and_it_is_the_same(self):
     folder = self.recording.at()
-    self.assertEqual(record.missing(self.recording), [])
+    self.assertEqual(self.recording.missing(), [])
     name = 'addition_1-concise'
     paths = [log.shard(folder, name, number) for number in range(3)]
     before = [(p.read_bytes(), p.stat().st_mtime_ns) for p in paths]
     said = self.said()
     paths[1].unlink()
-    self.assertEqual(
-      record.missing(self.recording), [('addition_1', 'concise', 1)]
-    )
+    self.assertEqual(self.recording.missing(), [(name, 1)])
     record.record(self.recording, self.model, enabled=False)
     for number in (0, 2):
       self.assertEqual(paths[number].stat().st_mtime_ns, before[number][1])
@@ -246,7 +258,8 @@ class ResumeTest(Case):
     self.assertLen(found, 3)
     for one, again in zip(self.said(), found, strict=False):
       self.assertEqual(again.candidates, ())
-      self.same(
+      same(
+        self,
         one._replace(candidates=(), candidate_logprobs=np.zeros(0, np.float32)),
         again,
       )
@@ -257,14 +270,44 @@ class ResumeTest(Case):
     def ask(recording, model, asked, *rest):
       return [support.said(one, ['1', '2']) for one in asked]
 
-    with absltest.mock.patch.object(record, '_ask', ask):
+    with mock.patch.object(record, '_ask', ask):
       for process, left in ((1, {'concise', 'cot'}), (0, set())):
         record.record(
           shared, self.model, process=process, processes=2, enabled=False
         )
-        styles = {style for _, style, _ in record.missing(shared)}
+        styles = {name.split('-')[1] for name, _ in shared.missing()}
         self.assertEqual(styles, left)
     self.assertLen(self.said(shared), 5)
+
+
+class OldTest(absltest.TestCase):
+  """A recording of the tree before this one, see tests/fixtures/old."""
+
+  def test_is_complete_and_goes_on_with_what_was_written_then(self):
+    folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+    old = files.old_recording('calibration', folder)
+    _, recording, _ = recorded()
+    recording = dataclasses.replace(
+      recording, model=str(folder / 'tiny'), folder=str(old)
+    )
+    with mock.patch.object(record, 'open_model', side_effect=AssertionError):
+      record.gather(recording)
+    name = 'addition_1-concise'
+    before = list(log.read(old, name))
+    prompts_then = [one.question.prompt for one in before]
+    self.assertEqual(
+      prompts_then[:2], ['What is the sum of 7 and 3?', 'What is 7 + 1?']
+    )
+    self.assertLen({bool(end) for one in before for end in one.ended}, 2)
+    log.shard(old, name, 1).unlink()
+    self.assertEqual(recording.missing(), [(name, 1)])
+    with mock.patch.object(record, '_ends', lambda tokenizer: ENDS):
+      record.record(recording, record.open_model(recording), enabled=False)
+    for one, other in zip(before, log.read(old, name), strict=True):
+      same(self, one, other)
+    # In the cache, its folder has the name that it had then.
+    cached = dataclasses.replace(recording, folder='')
+    self.assertEqual(cached.at().name, 'e3fabb26a8340d4e')
 
 
 class RefusalTest(Case):
@@ -280,8 +323,8 @@ class RefusalTest(Case):
       with self.assertRaisesRegex(ValueError, what):
         record.record(other, self.model, enabled=False)
       with self.assertRaisesRegex(ValueError, what):
-        setup.gather(other)
-    self.assertEqual(record.missing(self.recording), [])
+        record.gather(other)
+    self.assertEqual(self.recording.missing(), [])
 
   def test_not_every_set_must_be_asked_in_every_style(self):
     one = dataclasses.replace(
@@ -297,9 +340,7 @@ class RefusalTest(Case):
 
   def test_sets_and_styles_are_added_and_speed_is_no_other_recording(self):
     more = self.other('said', styles=('concise', 'cot'), batch=4, fewest_rows=9)
-    self.assertEqual(
-      record.missing(more), [('addition_1', 'cot', n) for n in range(3)]
-    )
+    self.assertEqual(more.missing(), [('addition_1-cot', n) for n in range(3)])
     manifest_lib.check(more.at(), more.manifest())
 
   def test_without_a_folder_the_name_is_made_of_what_is_asked(self):
@@ -316,10 +357,8 @@ class RefusalTest(Case):
     self.assertLen(names, 3)
 
   def test_nothing_is_opened_where_nothing_is_missing(self):
-    with absltest.mock.patch.object(
-      record, 'open_model', side_effect=AssertionError
-    ):
-      setup.gather(self.recording)
+    with mock.patch.object(record, 'open_model', side_effect=AssertionError):
+      record.gather(self.recording)
 
   def test_more_questions_than_there_are_leave_no_folder(self):
     many = self.other('many', questions=5000)
