@@ -19,8 +19,7 @@ from typing import Any
 
 import jax
 
-from corpora.questions import multiple_choice
-from corpora.questions import question as questions_lib
+from corpora.questions import multiple_choice, sets
 from engine import experiment as experiment_lib
 from engine import mesh as mesh_lib
 from engine import optim, options
@@ -116,7 +115,7 @@ def answers(s, more, params, corpus) -> dict[str, float]:
     lambda params: extend.shrink(lora.merge(params), known)
   )(params)
   plain = jax.tree.map(lambda x: x.addressable_data(0), plain)
-  asked = questions_lib.commonsense_qa()[: more.questions.count or None]
+  asked = sets.load('commonsense_qa')[: more.questions.count or None]
   alone = mesh_lib.make(mesh_lib.MeshConfig(data=1), jax.local_devices()[:1])
   with mesh_lib.use(alone):
     scores = multiple_choice.likelihoods(

