@@ -11,6 +11,7 @@ Shapes: T tasks, N samples, D features.
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +47,7 @@ class World:
         )
 
 
+@functools.partial(jax.jit, static_argnames='world')
 def draw(key: Array, world: World) -> mixtures.Samples:
   """One world, and samples of it with both labels in equal shares."""
   keys = iter(jax.random.split(key, 8))

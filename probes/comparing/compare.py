@@ -65,6 +65,7 @@ KINDS = ('ridge', 'sparse')
 _ENDS = ('', '_low', '_high')
 
 
+@jax.jit
 def shared_basis(
   samples: mixtures.Samples,
 ) -> tuple[mixtures.Samples, Float[Array, ' D']]:
@@ -90,24 +91,28 @@ def fit(
     seed: of the folds.
   """
   tasks, _, width = samples.x.shape
-  basis = jnp.zeros((tasks, width)), jnp.ones((tasks, width))
+  basis = jax.device_put(
+    (np.zeros((tasks, width), np.float32), np.ones((tasks, width), np.float32))
+  )
   at, penalty = getattr(settings, f'{kind}_at'), settings.penalty(kind)
   if at:
-    weights = samples.train[:, None].astype(jnp.float32)
+    weights = jnp.asarray(np.asarray(samples.train)[:, None], jnp.float32)
     grid = solvers.grids(samples.x, samples.y, weights, penalty, basis=basis)
-    grid = jnp.concatenate([grid, jnp.full_like(grid[..., :1], at)], -1)
-    grid = -jnp.sort(-grid, -1)
+    # On the host, as are other small arrays: an operation is a program.
+    grid = np.asarray(grid)
+    at = np.full_like(grid[..., :1], at)
+    grid = -np.sort(-np.concatenate([grid, at], -1), -1)
     path = solvers.fit_paths(
-      samples.x, samples.y, weights, penalty, basis=basis, lambdas=grid
+      samples.x,
+      samples.y,
+      weights,
+      penalty,
+      basis=basis,
+      lambdas=jnp.asarray(grid),
     )
-    rows, here = jnp.arange(tasks), jnp.argmax(grid[:, 0] == at, -1)
-    return selection.Chosen(
-      path.w[rows, 0, here],
-      path.b[rows, 0, here],
-      here,
-      jnp.full(grid[:, 0].shape, jnp.nan),
-      path,
-    )
+    here = np.argmax(grid[:, 0] == at[:, 0], -1)
+    nothing = np.full(grid[:, 0].shape, np.nan, np.float32)
+    return selection.chosen(path, jnp.asarray(here), jnp.asarray(nothing))
   left_out = selection.folds(
     np.random.default_rng(seed),
     samples.y,
@@ -132,7 +137,7 @@ def compare(
   *,
   seed: int = 0,
   brief: bool = False,
-) -> dict[str, Array]:
+) -> dict[str, Array | np.ndarray]:
   """Everything but mixtures, as arrays by name; `numbers` reads them.
 
   Args:
@@ -149,68 +154,84 @@ def compare(
   samples, scale = shared_basis(samples)
   held = transfer.Tasks(samples.x, samples.y, samples.test, samples.group)
   learned = transfer.Tasks(samples.x, samples.y, samples.train)
-  everything = samples.x.reshape(-1, len(scale))
-  cov = geometry.covariance(everything, samples.train.reshape(-1))
+  cov = _covariance(samples)
   keys = jax.random.split(key, 3)
   out = {}
   for kind in KINDS:
     chosen = fit(samples, kind, settings, seed)
     w, b = chosen.w, chosen.b
-    rows = jnp.arange(len(w))
     if brief:
-      area = jnp.full((len(w), len(w), 3), jnp.nan)
-      area = area.at[..., 0].set(transfer.transfer_matrix(w, b, held))
+      area = np.full((len(w), len(w), 3), np.nan, np.float32)
+      area[..., 0] = transfer.transfer_matrix(w, b, held)
       own = transfer.own_intervals(keys[0], w, b, held, draws=settings.draws)
-      area = area.at[rows, rows].set(own)
+      area[np.arange(len(w)), np.arange(len(w))] = own
     else:
       area = transfer.transfer_intervals(
         keys[0], w, b, held, draws=settings.draws
       )
-    found = {
-      'w': w,
-      'lambda': chosen.path.lambdas[rows, 0, chosen.at],
-      'gap': jnp.max(chosen.path.gap),
-      'kkt': jnp.max(chosen.path.kkt),
-      'nnz': jnp.sum(w != 0, -1),
-      'score': jnp.max(chosen.score, -1),
-      'transfer': area,
-      'cosine': geometry.cosine(w),
-      'cosine_raw': geometry.cosine(geometry.raw_basis(w, scale)),
-      'mahalanobis': geometry.mahalanobis_cosine(w, cov),
-      'span': geometry.span_recovery(w),
-      'brier': transfer.brier_matrix(w, b, held),
-      'brier_recalibrated': transfer.brier_matrix(w, b, held, learned),
-    }
+    found = _geometry(chosen, scale, cov, held, learned)
+    found['transfer'] = area
+    order = jnp.asarray(np.asarray(area)[..., 0])
     for name in ('cosine', 'mahalanobis'):
       found[f'by_{name}'] = (
-        transfer.correlation(keys[1], found[name], area[..., 0])
+        transfer.correlation(keys[1], found[name], order)
         if len(w) > 2
-        else jnp.full(3, jnp.nan)
+        else np.full(3, np.nan)
       )
+    path = found.pop('path')
     if kind == 'sparse':
-      path = chosen.path.lambdas[:, 0], chosen.path.nnz[:, 0], chosen.score
-      found['path'] = jnp.stack(path, 1)  # [T, 3, L]
+      found['path'] = path
       found |= _supports(keys[2], chosen, settings, brief)
     out |= {f'{kind}/{name}': value for name, value in found.items()}
   return out
+
+
+@jax.jit
+def _covariance(samples):
+  """Over the training samples of all tasks."""
+  everything = samples.x.reshape(-1, samples.x.shape[-1])
+  return geometry.covariance(everything, samples.train.reshape(-1))
+
+
+@jax.jit
+def _geometry(chosen, scale, cov, held, learned):
+  """What needs no draws, of the probes of one kind."""
+  w, b, path = chosen.w, chosen.b, chosen.path
+  rows = jnp.arange(len(w))
+  lambdas, nnz = path.lambdas[:, 0], path.nnz[:, 0]
+  return {
+    'w': w,
+    'lambda': lambdas[rows, chosen.at],
+    'gap': jnp.max(path.gap),
+    'kkt': jnp.max(path.kkt),
+    'nnz': jnp.sum(w != 0, -1),
+    'score': jnp.max(chosen.score, -1),
+    'path': jnp.stack([lambdas, nnz, chosen.score], 1),  # [T, 3, L]
+    'cosine': geometry.cosine(w),
+    'cosine_raw': geometry.cosine(geometry.raw_basis(w, scale)),
+    'mahalanobis': geometry.mahalanobis_cosine(w, cov),
+    'span': geometry.span_recovery(w),
+    'brier': transfer.brier_matrix(w, b, held),
+    'brier_recalibrated': transfer.brier_matrix(w, b, held, learned),
+  }
 
 
 def _supports(key, chosen, settings, brief):
   """Overlaps at the chosen lambdas ('own') and at equal sizes."""
   out = {}
   width = chosen.w.shape[-1]
-  wanted = {'own': chosen.w != 0}
+  wanted = {'own': jnp.asarray(np.asarray(chosen.w) != 0)}
+  path = jnp.asarray(np.asarray(chosen.path.w)[:, 0])
   for size in settings.supports:
     if size < width:
-      wanted[str(size)], _ = selection.at_sparsity(chosen.path.w[:, 0], size)
+      wanted[str(size)], _ = selection.at_sparsity(path, size)
   for name, support in wanted.items():
+    sizes = np.asarray(support).sum(-1)
     out |= {
       f'jaccard@{name}': overlap.jaccard(support),
       f'overlap@{name}': overlap.overlap_coefficient(support),
-      f'chance@{name}': jnp.array(
-        overlap.chance_jaccard(jnp.sum(support, -1), width)
-      ),
-      f'size@{name}': jnp.sum(support, -1),
+      f'chance@{name}': overlap.chance_jaccard(sizes, width),
+      f'size@{name}': sizes,
     }
     if not brief:
       out[f'p@{name}'] = overlap.permutation_p(key, support)
@@ -218,7 +239,7 @@ def _supports(key, chosen, settings, brief):
 
 
 def numbers(
-  found: Mapping[str, Array], names: Sequence[str]
+  found: Mapping[str, Array | np.ndarray], names: Sequence[str]
 ) -> dict[str, float]:
   """The flat figures of a comparison.
 

@@ -6,6 +6,7 @@ supports of equal size, since overlaps depend on the size.
 Shapes: S sites, F folds, N samples, D features, L lambdas.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -116,23 +117,39 @@ def cross_validated(
     batch: see `solvers.fit_paths`.
     mesh: see `solvers.fit_paths`.
   """
-  inner = train[:, None] & ~left_out
-  weights = jnp.concatenate([train[:, None], inner], 1).astype(jnp.float32)
-  grid = solvers.grids(x, y, weights[:, :1], penalty, basis=basis)
+  whole = np.asarray(train)[:, None]
+  inner = whole & ~np.asarray(left_out)
+  weights = jnp.asarray(np.concatenate([whole, inner], 1), jnp.float32)
+  grid = solvers.grids(
+    x, y, jnp.asarray(whole, jnp.float32), penalty, basis=basis
+  )
   path = solvers.fit_paths(
     x,
     y,
     weights,
     penalty,
     basis=basis,
-    lambdas=jnp.broadcast_to(grid, (*weights.shape[:2], grid.shape[-1])),
+    lambdas=jnp.asarray(np.repeat(np.asarray(grid), weights.shape[1], 1)),
     batch=batch,
     mesh=mesh,
   )
-  score = _fold_scores(x, y, left_out, jax.tree.map(lambda a: a[:, 1:], path))
-  at = jnp.argmax(score, -1)
+  score = _fold_scores(x, y, left_out, path)
+  return chosen(path, jnp.argmax(score, -1), score)
+
+
+@jax.jit
+def chosen(
+  path: solvers.ProbePath, at: Int[Array, ' S'], score: Float[Array, 'S L']
+) -> Chosen:
+  """The probe of each site at lambda `at`, fitted on all training samples.
+
+  Args:
+    path: whose first fits (F = 0) are on all of them.
+    at: which lambda.
+    score: of every lambda.
+  """
   whole = jax.tree.map(lambda a: a[:, :1], path)
-  rows = jnp.arange(len(x))
+  rows = jnp.arange(len(at))
   return Chosen(whole.w[rows, 0, at], whole.b[rows, 0, at], at, score, whole)
 
 
@@ -140,6 +157,7 @@ def cross_validated(
 def _fold_scores(x, y, left_out, path):
   def site(args):
     x, y, left_out, path = args
+    path = jax.tree.map(lambda a: a[1:], path)
 
     def fold(left_out, path):
       z_LN = solvers.predict(path.w, path.b, (x - path.mean) / path.scale)
@@ -150,6 +168,7 @@ def _fold_scores(x, y, left_out, path):
   return jax.lax.map(site, (x, y, left_out, path))
 
 
+@functools.partial(jax.jit, static_argnames='count')
 def at_sparsity(
   w: Float[Array, 'S L D'], count: int
 ) -> tuple[Bool[Array, 'S D'], Int[Array, ' S']]:

@@ -24,6 +24,7 @@ def _unit(w_TD):
   return w_TD / jnp.linalg.norm(w_TD, axis=-1, keepdims=True)
 
 
+@jax.jit
 def cosine(w: Float[Array, 'T D']) -> Float[Array, 'T T']:
   """Cosines of all pairs of probes (section 4); in [-1, 1], float32.
 
@@ -35,6 +36,7 @@ def cosine(w: Float[Array, 'T D']) -> Float[Array, 'T T']:
   return jnp.clip(cosine_TT, -1.0, 1.0)
 
 
+@jax.jit
 def raw_basis(
   w: Float[Array, 'T D'], scale: Float[Array, ' D'] | Float[Array, 'T D']
 ) -> Float[Array, 'T D']:
@@ -61,6 +63,7 @@ def raw_intercept(
   return b.astype(jnp.float32) - shift_TD.sum(axis=-1)
 
 
+@jax.jit
 def covariance(
   x: Float[Array, 'N D'], mask: Bool[Array, ' N'] | None = None
 ) -> Float[Array, 'D D']:
@@ -79,6 +82,7 @@ def covariance(
   return jnp.matmul(centred_ND.T, centred_ND, precision=_EXACT) / count
 
 
+@jax.jit
 def mahalanobis_cosine(
   w: Float[Array, 'T D'], cov: Float[Array, 'D D']
 ) -> Float[Array, 'T T']:
@@ -99,6 +103,7 @@ def mahalanobis_cosine(
   return jnp.clip(cosine_TT, -1.0, 1.0)
 
 
+@jax.jit
 def span_recovery(w: Float[Array, 'T D']) -> Float[Array, ' T']:
   """How much of each probe is a combination of the others (section 4).
 

@@ -40,6 +40,7 @@ class Samples(NamedTuple):
 ALIGNMENTS = ('pooled', 'centred', 'scaled')
 
 
+@functools.partial(jax.jit, static_argnames='how')
 def aligned(samples: Samples, how: str) -> Samples:
   """Features of each task less its own mean, and over its own deviation.
 
@@ -62,6 +63,7 @@ def aligned(samples: Samples, how: str) -> Samples:
   return samples._replace(x=x)
 
 
+@functools.partial(jax.jit, static_argnames='balanced')
 def task_weights(
   samples: Samples, use: Bool[Array, 'F T'], *, balanced: bool = True
 ) -> Float[Array, 'F M']:
@@ -101,19 +103,30 @@ def mixtures_of_tasks(
     lambdas: descending; the grid of `penalty` if absent.
   """
   samples = aligned(samples, how)
-  tasks, _, width = samples.x.shape
-  use = ~jnp.eye(tasks, dtype=bool)
-  if with_target:
-    use = jnp.ones((1, tasks), bool)
+  tasks = len(samples.x)
+  use = np.ones((1, tasks), bool) if with_target else ~np.eye(tasks, dtype=bool)
   if lambdas is not None:
-    lambdas = jnp.broadcast_to(jnp.array(lambdas), (1, len(use), len(lambdas)))
+    shape = 1, len(use), len(lambdas)
+    lambdas = jnp.asarray(np.broadcast_to(np.float32(lambdas), shape))
+  x, y = union(samples)
+  weights = task_weights(samples, jnp.asarray(use), balanced=balanced)
   path = solvers.fit_paths(
-    samples.x.reshape(1, -1, width),
-    samples.y.reshape(1, -1),
-    task_weights(samples, use, balanced=balanced)[None],
-    penalty,
-    lambdas=lambdas,
+    x, y, jnp.expand_dims(weights, 0), penalty, lambdas=lambdas
   )
+  return _on_every(path, samples)
+
+
+@jax.jit
+def union(
+  samples: Samples,
+) -> tuple[Float[Array, '1 M D'], Float[Array, '1 M']]:
+  """Features and labels of the T N samples of all tasks, as one site."""
+  width = samples.x.shape[-1]
+  return samples.x.reshape(1, -1, width), samples.y.reshape(1, -1)
+
+
+@jax.jit
+def _on_every(path, samples):
   w, _ = path.raw()
 
   def on(task):
@@ -123,6 +136,7 @@ def mixtures_of_tasks(
   return jnp.moveaxis(jax.lax.map(on, samples), 0, -1)
 
 
+@jax.jit
 def left_out(area: Float[Array, 'T L T']) -> Float[Array, ' T']:
   """AUROC on the task left out, at the lambda best for all the others.
 
@@ -136,6 +150,7 @@ def left_out(area: Float[Array, 'T L T']) -> Float[Array, ' T']:
   return area[rows, at_T, rows]
 
 
+@jax.jit
 def experts(
   w: Float[Array, 'K D'], b: Float[Array, ' K'], x: Float[Array, 'T N D']
 ) -> Float[Array, 'T N K']:
@@ -222,6 +237,7 @@ def gated(
   return jax.lax.map(fit, (jnp.arange(tasks), others))
 
 
+@jax.jit
 def routed(z: Float[Array, 'T N K'], samples: Samples) -> Float[Array, 'T N']:
   """The score of the expert whose task's centre is nearest, never its own."""
   m = samples.train / jnp.sum(samples.train, -1, keepdims=True)
@@ -255,29 +271,36 @@ def few_shot(
   """
   tasks, _, width = samples.x.shape
   out = np.zeros((tasks, len(counts)))
-  base = np.asarray(task_weights(samples, ~jnp.eye(tasks, dtype=bool))) / max(
-    tasks - 1, 1
-  )
+  others = jnp.asarray(~np.eye(tasks, dtype=bool))
+  base = np.asarray(task_weights(samples, others)) / max(tasks - 1, 1)
+  x, y = union(samples)
+  basis = np.zeros((1, width), np.float32), np.ones((1, width), np.float32)
   for c, count in enumerate(counts):
     picked = np.stack(
       [_few(rng, samples, count) for _ in range(draws)], 1
     )  # [T, draws, T N]
     weights = picked / count + (base[:, None] if with_sources else 0.0)
     path = solvers.fit_paths(
-      samples.x.reshape(1, -1, width),
-      samples.y.reshape(1, -1),
-      jnp.array(weights.reshape(1, tasks * draws, -1), jnp.float32),
+      x,
+      y,
+      jnp.asarray(weights.reshape(1, tasks * draws, -1), jnp.float32),
       solvers.L2,
       # Eight labels are no measure of what the features' scales are.
-      basis=(jnp.zeros((1, width)), jnp.ones((1, width))),
-      lambdas=jnp.full((1, tasks * draws, 1), mu),
+      basis=jax.device_put(basis),
+      lambdas=jnp.asarray(np.full((1, tasks * draws, 1), mu, np.float32)),
     )
-    w, _ = path.raw()
-    w_TED = w[0, :, 0].reshape(tasks, draws, width)
-    z_TEN = jnp.einsum('ted,tnd->ten', w_TED, samples.x)
-    found = auroc.auroc(z_TEN, samples.y[:, None], samples.test[:, None])
-    out[:, c] = np.asarray(found).mean(-1)
-  return jnp.array(out)
+    out[:, c] = np.asarray(_on_own(path, samples)).mean(-1)
+  return jnp.asarray(out, jnp.float32)
+
+
+@jax.jit
+def _on_own(path, samples):
+  """AUROC of every draw of a task on that task, [T, draws]."""
+  tasks, _, width = samples.x.shape
+  w, _ = path.raw()
+  w_TED = w[0, :, 0].reshape(tasks, -1, width)
+  z_TEN = jnp.einsum('ted,tnd->ten', w_TED, samples.x)
+  return auroc.auroc(z_TEN, samples.y[:, None], samples.test[:, None])
 
 
 def _few(rng, samples, count):

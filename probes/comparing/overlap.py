@@ -6,6 +6,7 @@ features whose weight is not zero, as a row of booleans.
 Shapes: T tasks (one support each), D width.
 """
 
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -14,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 
+@functools.partial(jax.jit, static_argnames='k')
 def top_k(w: Float[Array, 'T D'], k: int) -> Bool[Array, 'T D']:
   """Supports of the k largest |w|: always k, equals go to the lowest index.
 
@@ -35,6 +37,7 @@ def _intersections(supports_TD):
   return ones_TD @ ones_TD.T, ones_TD.sum(axis=-1)
 
 
+@jax.jit
 def jaccard(supports: Bool[Array, 'T D']) -> Float[Array, 'T T']:
   """|A and B| / |A or B| of all pairs; NaN where both are empty (section 4).
 
@@ -44,6 +47,7 @@ def jaccard(supports: Bool[Array, 'T D']) -> Float[Array, 'T T']:
   return both_TT / (size_T[:, None] + size_T - both_TT)
 
 
+@jax.jit
 def overlap_coefficient(supports: Bool[Array, 'T D']) -> Float[Array, 'T T']:
   """|A and B| / min(|A|, |B|) of all pairs; NaN where either is empty."""
   both_TT, size_T = _intersections(supports)
@@ -93,6 +97,7 @@ def chance_jaccard(
   return np.array([[mean(a, b) for b in sizes] for a in sizes])
 
 
+@functools.partial(jax.jit, static_argnames='draws')
 def permutation_p(
   key: Key[Array, ''], supports: Bool[Array, 'T D'], draws: int = 999
 ) -> Float[Array, 'T T']:

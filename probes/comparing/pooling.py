@@ -9,6 +9,7 @@ Shapes: T tasks, N samples, D features.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 
 import jax
@@ -25,7 +26,7 @@ FEW = (8, 32, 128)
 
 def mixtures_of_tasks(
   samples: mixtures.Samples, settings: compare.Settings
-) -> dict[str, Float[Array, ' T']]:
+) -> dict[str, Float[Array | np.ndarray, ' T']]:
   """The one mixture that every site has: pooled as they are, each task alike.
 
   With three lambdas over the same range, where `pool` has all.
@@ -58,7 +59,7 @@ def pool(
   settings: compare.Settings,
   *,
   seed: int = 0,
-) -> dict[str, Float[Array, ' T']]:
+) -> dict[str, Float[Array | np.ndarray, ' T']]:
   """AUROC on every task, by what stood in for its own probe.
 
   Args:
@@ -79,30 +80,27 @@ def pool(
   out['probes_stacked'] = _areas(mixtures.stacked(z, samples)[0], samples)
   out['probes_gated'] = _areas(mixtures.gated(z, samples), samples)
   out['probes_routed'] = _areas(mixtures.routed(z, samples), samples)
-  own = z[jnp.arange(tasks), :, jnp.arange(tasks)]
-  out['own'] = _areas(own, samples)
-  others = ~jnp.eye(tasks, dtype=bool)
-  area = auroc.auroc(
-    jnp.moveaxis(z, -1, 0), samples.y, samples.test
-  )  # [probe, task]
-  out['bound/best_single'] = jnp.max(jnp.where(others, area, 0.0), 0)
+  area = np.asarray(_every(z, samples))  # [probe, task]
+  out['own'] = np.diagonal(area)
+  others = ~np.eye(tasks, dtype=bool)
+  out['bound/best_single'] = np.where(others, area, 0.0).max(0)
 
   # All tasks together, at the lambda best for all.
-  area = _mixed(samples, settings, with_target=True)[0]
-  out['bound/with_target'] = area[jnp.argmax(jnp.mean(area, -1))]
+  area = np.asarray(_mixed(samples, settings, with_target=True))[0]
+  out['bound/with_target'] = area[area.mean(-1).argmax()]
   rng = np.random.default_rng(seed)
-  counts = tuple(
-    count for count in FEW if count <= int(jnp.sum(samples.train, -1).min())
-  )
+  fewest = np.asarray(samples.train).sum(-1).min()
+  counts = tuple(count for count in FEW if count <= fewest)
   for sources in (True, False):
-    found = mixtures.few_shot(rng, samples, counts, with_sources=sources)
+    found = np.asarray(
+      mixtures.few_shot(rng, samples, counts, with_sources=sources)
+    )
     ending = '' if sources else '_alone'
     for c, count in enumerate(counts):
       out[f'bound/few_{count}{ending}'] = found[:, c]
   for rank in range(1, min(8, tasks) + 1):
     w, b = mixtures.low_rank(jax.random.fold_in(key, rank), samples, rank)
-    z = transfer.scores(w, b, samples.x)[jnp.arange(tasks), jnp.arange(tasks)]
-    out[f'bound/rank_{rank}'] = _areas(z, samples)
+    out[f'bound/rank_{rank}'] = _own(w, b, samples)
   return out
 
 
@@ -110,9 +108,22 @@ def _areas(z, samples):
   return auroc.auroc(z, samples.y, samples.test)
 
 
+@jax.jit
+def _every(z, samples):
+  """AUROC of every probe on every task."""
+  return _areas(jnp.moveaxis(z, -1, 0), samples)
+
+
+@jax.jit
+def _own(w, b, samples):
+  """AUROC of each task's probe on that task."""
+  rows = jnp.arange(len(w))
+  return _areas(transfer.scores(w, b, samples.x)[rows, rows], samples)
+
+
 def supports(
   samples: mixtures.Samples, settings: compare.Settings, *, seed: int = 0
-) -> dict[str, Float[Array, ' T']]:
+) -> dict[str, Float[Array | np.ndarray, ' T']]:
   """Own AUROC with features of each task's choice, and with one choice for all.
 
   'own_support_<size>' are those of the l1 probes, 'one_support_<size>' those
@@ -127,42 +138,61 @@ def supports(
   samples, _ = compare.shared_basis(samples)
   tasks, _, width = samples.x.shape
   chosen = compare.fit(samples, 'sparse', settings, seed)
-  m = samples.train / jnp.sum(samples.train, -1, keepdims=True)
-  problem = objective.Problem(samples.x, samples.y, m)
-  count = settings.sparse_lambdas
-  grid = group_lasso.lambda_max(problem) * 10.0 ** (
-    -1.5 * jnp.arange(count) / max(count - 1, 1)
-  )
-  path = group_lasso.path(problem, grid, tolerance=1e-4, most_steps=2000)
-  together_LD = jnp.linalg.norm(path.w, axis=1)
+  own_TLD = jnp.asarray(np.asarray(chosen.path.w)[:, 0])
+  together_1LD = _together(samples, settings.sparse_lambdas)
   out = {}
   for size in settings.supports:
     if size >= width:
       continue
-    own_TD, _ = folds.at_sparsity(chosen.path.w[:, 0], size)
-    one_1D, _ = folds.at_sparsity(together_LD[None], size)
+    own_TD, _ = folds.at_sparsity(own_TLD, size)
+    one_1D, _ = folds.at_sparsity(together_1LD, size)
     out[f'own_support_{size}'] = _refitted(samples, own_TD)
-    one_TD = jnp.broadcast_to(one_1D, (tasks, width))
+    one_TD = jnp.asarray(np.repeat(np.asarray(one_1D), tasks, 0))
     out[f'bound/one_support_{size}'] = _refitted(samples, one_TD)
   return out
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _together(samples, count):
+  """Length of every feature's weights in the group lasso, [1, L, D]."""
+  m = samples.train / jnp.sum(samples.train, -1, keepdims=True)
+  problem = objective.Problem(samples.x, samples.y, m)
+  grid = group_lasso.lambda_max(problem) * 10.0 ** (
+    -1.5 * jnp.arange(count) / max(count - 1, 1)
+  )
+  path = group_lasso.path(problem, grid, tolerance=1e-4, most_steps=2000)
+  return jnp.linalg.norm(path.w, axis=1)[None]
 
 
 def _refitted(samples, support_TD):
   """AUROC of nearly unpenalised probes on these features alone."""
   tasks, _, width = samples.x.shape
+  basis = np.zeros((tasks, width)), np.ones((tasks, width))
+  train = np.asarray(samples.train)[:, None]
+  samples = _only(samples, support_TD)
   path = solvers.fit_paths(
-    samples.x * support_TD[:, None],
+    samples.x,
     samples.y,
-    samples.train[:, None].astype(jnp.float32),
+    jnp.asarray(train, jnp.float32),
     solvers.L2,
-    basis=(jnp.zeros((tasks, width)), jnp.ones((tasks, width))),
-    lambdas=jnp.full((tasks, 1, 1), 1e-2),
+    basis=tuple(jnp.asarray(one, jnp.float32) for one in basis),
+    lambdas=jnp.asarray(np.full((tasks, 1, 1), 1e-2, np.float32)),
   )
-  z = jnp.einsum('tnd,td->tn', samples.x * support_TD[:, None], path.w[:, 0, 0])
+  return _refitted_areas(path, samples)
+
+
+@jax.jit
+def _only(samples, support_TD):
+  return samples._replace(x=samples.x * support_TD[:, None])
+
+
+@jax.jit
+def _refitted_areas(path, samples):
+  z = jnp.einsum('tnd,td->tn', samples.x, path.w[:, 0, 0])
   return _areas(z, samples)
 
 
-def numbers(found: Mapping[str, Array]) -> dict[str, float]:
+def numbers(found: Mapping[str, Array | np.ndarray]) -> dict[str, float]:
   """Mean and lowest over tasks."""
   out = {}
   for name, area in found.items():

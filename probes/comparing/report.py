@@ -43,7 +43,7 @@ def site(
   seed: int,
   *,
   brief: bool = False,
-) -> tuple[dict[str, float], dict[str, Array]]:
+) -> tuple[dict[str, float], dict[str, Array | np.ndarray]]:
   """Numbers and arrays of a site.
 
   Args:
@@ -73,7 +73,7 @@ def deep(
   samples: mixtures.Samples,
   settings: compare.Settings,
   seed: int,
-) -> tuple[dict[str, float], dict[str, Array]]:
+) -> tuple[dict[str, float], dict[str, Array | np.ndarray]]:
   """What else is measured where probes answer best.
 
   Args:
