@@ -12,6 +12,7 @@ from absl.testing import absltest, parameterized
 from corpora.questions import grading, sets
 from corpora.questions.question import Question
 from engine import assets
+from tests import files
 
 NQ = {
   'question': 'who wrote it',
@@ -370,6 +371,14 @@ class OwnTest(Folder):
         ),
       ],
     )
+
+  def test_the_example_of_the_page(self):
+    page = (files.ROOT / 'docs' / 'questions.md').read_text()
+    rows = page.partition('```json\n')[2].partition('```')[0].splitlines()
+    found = self.read(*map(json.loads, rows))
+    self.assertLen(found, 3)
+    self.assertEqual(found[0].answers, ('100',))
+    self.assertEqual([one.group for one in found], ['', 'Faust', 'Faust'])
 
   def test_options(self):
     row = {'question': 'Which?', 'options': ['a', 'b', 7], 'answer': 7}
