@@ -62,7 +62,7 @@ def density_jaccard(p: float) -> float:
 
 
 def chance_jaccard(
-  sizes: Sequence[int] | Int[Array, ' T'], d: int
+  sizes: Sequence[int] | Int[Array | np.ndarray, ' T'], d: int
 ) -> np.ndarray:
   """Expected Jaccard of independent random supports, exactly (section 4).
 
