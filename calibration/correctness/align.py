@@ -1,9 +1,9 @@
-"""AlignScore as a plug-in: nothing here stands in for it.
+"""AlignScore as a plug-in, with no substitute where it is not installed.
 
 Function 6 of section 2.2 of docs/papers/uq_length_bias.md (Zha et al., 2023,
 arXiv 2305.16739): a trained RoBERTa that says how far a context supports a
-claim. Its authors' package is not on a registry and its checkpoint is theirs
-to give, so both come from the user.
+claim. The authors' package is on no registry and the checkpoint is theirs to
+give, so the user brings both and names the checkpoint in `study.align`.
 """
 
 import importlib
@@ -12,13 +12,13 @@ from typing import Protocol
 
 import numpy as np
 
-from calibration.correctness import lexical
+from calibration.correctness import references as references_lib
 
 _SOURCE = 'github.com/yuh-zha/AlignScore'
 
 
 class Scorer(Protocol):
-  """What the authors' class offers; any other of this form will do."""
+  """The method of the authors' class that is used here."""
 
   def score(
     self, *, contexts: Sequence[str], claims: Sequence[str]
@@ -35,10 +35,11 @@ def load(
   """The authors' scorer, in the mode of their paper (`nli_sp`).
 
   Args:
-    checkpoint: their file. PyTorch's format can run code: only from them.
-    model: the RoBERTa it belongs to.
-    device: in PyTorch's words.
-    batch: pairs at a time.
+    checkpoint: path of the authors' file. PyTorch's format can run code: load
+      no file from anybody else.
+    model: name of the RoBERTa that the checkpoint was trained from.
+    device: PyTorch's name of the device.
+    batch: pairs in one pass.
 
   Raises:
     ValueError: the package is not installed.
@@ -48,8 +49,7 @@ def load(
   except ModuleNotFoundError as error:
     raise ValueError(
       f'AlignScore needs the package {error.name!r}, which is not installed; '
-      f'install alignscore from {_SOURCE} or leave align_score out of the '
-      'correctness functions'
+      f"install alignscore from {_SOURCE} or set study.align to ''"
     ) from error
   return package.AlignScore(
     model=model,
@@ -65,34 +65,27 @@ def scores(
   answers: Sequence[str],
   references: Sequence[Sequence[str]],
 ) -> np.ndarray:
-  """How far a reference supports the answer, at the best of its references.
+  """How far the best of its references supports each answer.
 
-  The reference is the context, the answer the claim; which is which is not
-  stated in the paper. An empty answer scores 0.
+  The reference is the context and the answer the claim; the paper does not
+  state which is which. An empty answer scores 0.
 
   Returns:
     [N] in [0, 1], float64.
 
   Raises:
-    ValueError: an answer without a reference, or another number of scores.
+    ValueError: an answer has no reference, or the scorer does not return one
+      score a pair.
   """
-  lexical.check(answers, references)
-  pairs = [
-    (i, reference)
-    for i, accepted in enumerate(references)
-    for reference in accepted
-    if answers[i].strip() and reference.strip()
-  ]
-  found = np.zeros(len(answers))
-  if not pairs:
-    return found
-  values = scorer.score(
-    contexts=[reference for _, reference in pairs],
-    claims=[answers[i] for i, _ in pairs],
-  )
+  pairs = references_lib.pairs(answers, references)
+  values: Sequence[float] = []
+  if pairs:
+    values = scorer.score(
+      contexts=[pair.reference for pair in pairs],
+      claims=[pair.answer for pair in pairs],
+    )
   if len(values) != len(pairs):
     raise ValueError(
       f'the scorer must give a score a pair, {len(pairs)}, got {len(values)}'
     )
-  np.maximum.at(found, [i for i, _ in pairs], np.asarray(values, np.float64))
-  return found
+  return references_lib.best(pairs, values, len(answers))

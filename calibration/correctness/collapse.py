@@ -1,18 +1,23 @@
 """What an answer means: texts of one meaning share a label.
 
-B of the paper's section 2, which a strong model computes there. Here it is
-computed from the text (ours): a number is its value; of a fact it is the
-country, city or currency that is named, by any of its names; anything else is
-what is left without case, punctuation, articles and, in a sentence, the words
-of the question. '' says that there is no answer, and is never right.
+The function B of section 2 of docs/papers/semantic_calibration.md, for which
+the paper asks a strong model. Here rules read it off the text (ours):
 
-`clusters` instead joins answers that a judge, or a sentence encoder, holds for
+  a number is asked for    the value of the number, see corpora grading.py
+  a fact about a country   the country, city, ... that is named, by any name
+  options are given        the option that is named, by its text or letter
+  all else                 the words, without case, punctuation and articles;
+                           from a sentence, the words of the question go, too
+
+The label '' means that there is no answer; it is never right.
+
+`clusters` instead joins answers that a judge, or a sentence encoder, takes for
 the same (Farquhar et al., 2024, arXiv 2302.09664).
 """
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -20,7 +25,7 @@ from calibration.recording import prompts
 from corpora.questions import grading, world_facts
 from corpora.questions.question import Question
 
-# Said around an answer, in any sentence.
+# Words that surround an answer in any sentence.
 _IDLE = frozenset(
   re.findall(
     r'\w+',
@@ -31,72 +36,103 @@ _IDLE = frozenset(
     """,
   )
 )
+# The end of a sentence; an initial (Michael D. Higgins) or a title ends none.
+_END = re.compile(r'[.!?](?:\s|$)')
+_END_OF_WORDS = re.compile(
+  r'(?<!\b[A-Z])(?<!\b[DMS]r)(?<!\b[SM]t)(?<!\bMrs)(?<!\bNo)(?<!\bvs)(?<!\bv)'
+  + _END.pattern
+)
+
+# Above this share of samples that are alone in their class, a cell measures the
+# collapse: a confidence is then 1/M whatever the model knows.
+ALONE = 0.9
+MEASURED = (
+  'nearly every sample is a class of its own: these figures measure how '
+  'answers are collapsed, not how sure the model is'
+)
 
 
 def label(question: Question, text: str, style: str) -> str:
-  """What `text` says to `question`, '' where it says nothing.
+  """The meaning of an answer, '' if it says nothing.
 
   Args:
-    question: that was asked.
+    question: the question that was asked.
     text: one answer.
-    style: it was asked in, see prompts.py.
+    style: the style in which it was asked, see prompts.py.
   """
+  rest = text
   if style == 'cot':
-    # What comes after the mark; a chain that never got there has no answer.
-    _, found, text = text.rpartition(prompts.MARK)
-    text = re.split(r'[.!?](?:\s|$)', text)[0]
+    # A chain of thought that never reached the mark has no answer.
+    _, found, rest = text.rpartition(prompts.MARK)
     if not found:
       return ''
-  kind = prompts.kind(question)
-  if kind == 'numbers':
-    return _number(text, last=style != 'concise')
-  if kind == 'world':
+    text = _END.split(rest)[0]
+  if prompts.kind(question) == 'numbers':
+    return _number(question, text, style)
+  if question.choices:
+    # An option may be longer than a sentence.
+    return _choice(question, text) or _choice(question, rest)
+  text = _END_OF_WORDS.split(rest)[0] if style == 'cot' else text
+  if prompts.kind(question) == 'world':
     relation = question.source.partition('/')[2]
     named = _named(question.prompt, text, relation)
     if named:
       return named
-  if question.choices:
-    return _choice(question, text)
+  elif grading.asks_number(question.answers):
+    # Asked in the open, a number may also be given in words: then they count.
+    number = _number(question, text, 'sentence')
+    if number:
+      return number
   return _words(question, text, strip=style == 'sentence')
 
 
-def right(question: Question, style: str) -> frozenset[str]:
-  """The labels of the accepted answers.
+def right(question: Question) -> frozenset[str]:
+  """The labels of the accepted answers, in every style.
 
-  Args:
-    question: with its answers.
-    style: as for `label`. Accepted answers are no chains of thought; what a
-      sentence would lose (the "of" in "Bank of England") they lose, too.
+  An accepted answer is no sentence around the answer, and loses none of its
+  words: only "Bank of England" is right, not "Bank".
   """
-  how = 'sentence' if style == 'sentence' else 'concise'
-  labels = {label(question, answer, how) for answer in question.answers}
+  labels = {label(question, answer, 'concise') for answer in question.answers}
   return frozenset(labels - {''})
 
 
 def is_right(question: Question, style: str, said: str) -> bool:
   """Whether a label is that of an accepted answer.
 
-  Of open questions, an accepted answer as whole words in it is enough: a
-  sentence can hardly be stripped to the very words.
+  To an open question an answer is also right if it holds an accepted answer as
+  whole words, as a sentence can hardly be stripped to exactly these. The
+  exception in sentences is an accepted answer whose words all belong to the
+  question or to any sentence ("who won, India or Pakistan", "in"): a sentence
+  may restate it, so that it must be all that is left.
 
   Args:
-    question: with its answers.
-    style: as for `label`.
+    question: has the accepted answers.
+    style: see `label`.
     said: a label.
   """
   if not said:
     return False
-  accepted = right(question, style)
+  accepted = right(question)
   if said in accepted:
     return True
-  # An option may stand in another, and is not the other.
-  free = prompts.kind(question) == 'open' and not question.choices
-  return free and grading.contains(said, sorted(accepted))
+  # An option may stand in another option, and a number in another number.
+  if question.choices or prompts.kind(question) != 'open':
+    return False
+  if grading.asks_number(question.answers):
+    return False
+  if style == 'sentence':
+    idle = _idle(question)
+    accepted = {one for one in accepted if not idle.issuperset(one.split())}
+  return grading.contains(said, sorted(accepted))
 
 
-def _number(text: str, *, last: bool) -> str:
-  found = grading.numbers(text)
-  return f'{found[-1 if last else 0]:.12g}' if found else ''
+def _number(question: Question, text: str, style: str) -> str:
+  """The first number of a few words, the final one of a sentence."""
+  if style == 'concise':
+    found = next(iter(grading.numbers(text)), None)
+  else:
+    found = grading.final_number(text, question=question.prompt)
+  return '' if found is None else grading.spelt(found)
 
 
 @functools.cache
@@ -118,9 +154,9 @@ def _gazetteer(relation: str) -> dict[str, str]:
 
 
 def _named(prompt: str, text: str, relation: str) -> str:
-  """The entry that is named first, but for those that the question names.
+  """The first entry named that the question does not name itself.
 
-  Where only those are, it is the last: South Africa is in Africa.
+  If the question names all of them, the last: "South Africa is in Africa."
   """
   asked = f' {grading.normalise(prompt)} '
   found = _pattern(relation).findall(grading.normalise(text))
@@ -136,31 +172,126 @@ def _pattern(relation: str) -> re.Pattern:
   return re.compile(rf'\b(?:{"|".join(map(re.escape, names))})\b')
 
 
+def _squeezed(text: str) -> str:
+  return ' '.join(text.split())
+
+
+# Forms in which options are compared: the first in which all are something and
+# differ. Normalised, "//" is nothing, and "x + 1" is "x - 1".
+_FORMS = (
+  grading.normalise,
+  lambda text: _squeezed(text).lower().rstrip('.'),
+  _squeezed,
+)
+
+
+def _form(choices: Sequence[str]) -> Callable[[str], str]:
+  different = set(map(_squeezed, choices))  # a few sets repeat an option
+  for form in _FORMS:
+    names = set(map(form, different))
+    if len(names) == len(different) and '' not in names:
+      return form
+  return _squeezed
+
+
 def _choice(question: Question, text: str) -> str:
-  """The option that is said, by its text or its letter; '' where unclear."""
-  said = grading.normalise(text)
-  for number, choice in enumerate(question.choices):
-    letter = chr(ord('a') + number)
-    if said in (grading.normalise(choice), letter):
-      return grading.normalise(choice)
-  within = [
-    grading.normalise(choice)
-    for choice in question.choices
-    if grading.contains(text, [choice])
-  ]
-  return within[0] if len(within) == 1 else ''
+  """The option that a text names by text or letter, '' where it is unclear."""
+  form = _form(question.choices)
+  names = list(map(form, question.choices))
+  said = form(text)
+  if said in names:
+    return said
+  letters = [chr(ord('a') + number) for number in range(len(names))]
+  if grading.normalise(text) in letters:
+    return names[letters.index(grading.normalise(text))]
+  # The longest first: "not wrong" does not say "wrong".
+  rest, found = f' {said} ', set()
+  for name in sorted(filter(None, names), key=len, reverse=True):
+    whole = rf'(?<=\s){re.escape(name)}(?=[^\w\s]*\s)'
+    rest, times = re.subn(whole, '\0', rest)
+    if times:
+      found.add(name)
+  return found.pop() if len(found) == 1 else ''
+
+
+def _idle(question: Question) -> set[str]:
+  """The words that a sentence loses."""
+  return set(grading.normalise(question.prompt).split()) | _IDLE
 
 
 def _words(question: Question, text: str, *, strip: bool) -> str:
-  said = grading.normalise(text)
+  """The normalised words; `strip` drops those of the question and idle ones.
+
+  The words of an accepted answer stay where it stands in full, or it could not
+  be told from its parts. They go where the question has it between the same two
+  words: there the sentence restates the question.
+  """
+  said = grading.normalise(text).split()
   if not strip:
-    return said
-  asked = set(grading.normalise(question.prompt).split()) | _IDLE
-  return ' '.join(word for word in said.split() if word not in asked)
+    return ' '.join(said)
+  idle = _idle(question)
+  kept = [word not in idle for word in said]
+  asked = grading.normalise(question.prompt).split()
+  accepted = [grading.normalise(answer).split() for answer in question.answers]
+  accepted = [answer for answer in accepted if answer]
+  for answer in accepted:
+    restated = {between for _, between in _places(asked, answer)}
+    for at, between in _places(said, answer):
+      if between not in restated:
+        kept[at : at + len(answer)] = [True] * len(answer)
+  left = [word for word, keep in zip(said, kept, strict=True) if keep]
+  for answer in accepted:
+    # 'The plural of "sheep" is "sheep"' says it once.
+    if left and left == answer * (len(left) // len(answer)):
+      left = answer
+  return ' '.join(left)
+
+
+def _places(
+  words: list[str], part: list[str]
+) -> Iterator[tuple[int, tuple[str, str]]]:
+  """Where a part stands in a text, and the words before and after it."""
+  framed, size = ['', *words, ''], len(part)
+  for at in range(len(words) - size + 1):
+    if words[at : at + size] == part:
+      yield at, (framed[at], framed[at + size + 1])
+
+
+def alone(numbers: np.ndarray) -> float:
+  """Share of the samples whose class no other sample of the question has.
+
+  Above `ALONE` the classes say nothing about a model.
+
+  Args:
+    numbers: int [Q, S], the class of each sample.
+  """
+  counts = [np.unique(row, return_counts=True)[1] for row in numbers]
+  single = sum(int((count == 1).sum()) for count in counts)
+  return single / max(numbers.size, 1)
+
+
+def measured(numbers: np.ndarray) -> dict[str, float | str]:
+  """Whether the collapse is measured and not the model, for a report.
+
+  Args:
+    numbers: see `alone`.
+
+  Returns:
+    'alone', the share; 'collapse', 1.0 where it is above `ALONE`, else 0.0; and
+    there 'note', which says it in words.
+  """
+  share = alone(numbers)
+  out: dict[str, float | str] = {
+    'alone': share,
+    'collapse': float(share > ALONE),
+  }
+  if share > ALONE:
+    out['note'] = f'{share:.0%} of samples: {MEASURED}'
+  return out
 
 
 def classes(labels: Iterable[str]) -> tuple[np.ndarray, list[str]]:
-  """Numbers of the labels, by first appearance, and the labels by number."""
+  """A number for each label, by first appearance, and the labels by number."""
   known: dict[str, int] = {}
   numbers = [known.setdefault(one, len(known)) for one in labels]
   return np.array(numbers, np.int32), list(known)
@@ -169,12 +300,15 @@ def classes(labels: Iterable[str]) -> tuple[np.ndarray, list[str]]:
 def clusters(
   texts: Sequence[str], same: Callable[[str, str], bool]
 ) -> np.ndarray:
-  """Classes by comparing with the first member of each, in their order.
+  """Classes of texts, each compared with the first member of every class.
 
   Args:
     texts: answers to one question.
-    same: whether two say the same; asked at most once a pair, and never about
-      equal texts.
+    same: whether two texts say the same; called at most once for a pair, and
+      never for equal texts.
+
+  Returns:
+    int32 [N], the class of each text, numbered by first appearance.
   """
   first: list[str] = []
   known: dict[str, int] = {}
@@ -194,7 +328,7 @@ def clusters(
 def both_ways(
   entails: Callable[[str, str], bool],
 ) -> Callable[[str, str], bool]:
-  """`same` of a judge of entailment: each follows from the other."""
+  """`same` from a judge of entailment: each text follows from the other."""
   return lambda one, other: entails(one, other) and entails(other, one)
 
 
@@ -204,15 +338,15 @@ def similar(
   *,
   threshold: float,
 ) -> Callable[[str, str], bool]:
-  """`same` of a sentence encoder: a cosine of `threshold` or more.
+  """`same` from a sentence encoder: a cosine of at least `threshold`.
 
   Args:
-    texts: all that will be compared; encoded once.
-    sentences: texts to unit vectors [N, D], see `lm.encoder`.
+    texts: all texts that will be compared; each is encoded once.
+    sentences: texts to unit vectors [N, D], see `lm.checkpoints.encoder`.
     threshold: in (0, 1].
 
   Raises:
-    ValueError: a threshold outside.
+    ValueError: `threshold` lies outside (0, 1].
   """
   if not 0 < threshold <= 1:
     raise ValueError(f'threshold must be in (0, 1], got {threshold}')

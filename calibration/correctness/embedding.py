@@ -1,8 +1,8 @@
 """Correctness from embeddings: BERTScore and the cosine of sentences.
 
-Functions 4 and 5 of section 2.2 of docs/papers/uq_length_bias.md, over any
-encoder. A threshold belongs to its encoder: the paper's 0.8, 0.4 and 0.9 are
-of RoBERTa-large ones, and small encoders have other scales.
+Functions 4 and 5 of section 2.2 of docs/papers/uq_length_bias.md, for any
+encoder. A threshold fits one encoder only: the paper chose 0.8, 0.4 and 0.9 for
+encoders of RoBERTa-large's size, and small encoders have other scales.
 
 Shapes: N answers, P pairs of texts, T positions, S positions of the other
 text, D width.
@@ -15,23 +15,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from calibration.correctness import lexical
+from calibration.correctness import references as references_lib
 
-# Embeddings [B, T, D] of texts, and a mask [B, T] of the tokens that count.
+# Texts to embeddings [B, T, D] and a mask [B, T] of the tokens that count.
 # BERTScore counts none of the encoder's special tokens.
 Tokens = Callable[[list[str]], tuple[np.ndarray, np.ndarray]]
-# Embeddings [B, D] of whole texts, in any norm.
+# Texts to embeddings [B, D], in any norm.
 Sentences = Callable[[list[str]], np.ndarray]
 
-# Positions are padded to a multiple: few shapes, few programs.
+# Positions are padded to a multiple of this: few shapes, few programs.
 _STEP = 16
 
 
 def between_ends(tokens: Tokens) -> Tokens:
-  """An encoder whose first and last token of a text do not count.
+  """Masks out the first and the last token of every text.
 
-  For masks from [CLS] to [SEP]. The `bert_score` package gives the two no
-  weight, but lets other tokens match with them.
+  For encoders whose masks include [CLS] and [SEP]. The `bert_score` package
+  gives these two no weight, but lets other tokens match with them.
   """
 
   def inner(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -57,12 +57,12 @@ def greedy_f1(
 ) -> Float[Array, ' P']:
   """BERTScore F1 (Zhang et al., 2020, arXiv 1904.09675, eq. 1).
 
-  Every token is matched with the nearest one of the other text by cosine;
-  precision is the mean over the answer, recall over the reference. No idf, no
-  rescaling by a baseline.
+  Every token is matched with the token of the other text that has the highest
+  cosine; precision is the mean over the answer's tokens, recall over the
+  reference's. Without idf and without rescaling by a baseline.
 
   Returns:
-    At most 1; 0 where a text has no tokens, or both means sum to nothing.
+    At most 1; 0 if a text has no tokens, or precision and recall sum to 0.
   """
   cosine_PTS = jnp.einsum(
     'ptd,psd->pts',
@@ -90,29 +90,9 @@ def _parts(items, size):
 
 
 def _batches(pairs, size):
-  """Different texts, those of like length together: little is padded."""
-  texts = {text for pair in pairs for text in pair[1:]}
+  """Each text once, with texts of similar length to keep padding small."""
+  texts = {text for p in pairs for text in (p.answer, p.reference)}
   return _parts(sorted(texts, key=lambda text: (len(text), text)), size)
-
-
-def _best(values_P, owner_P, count) -> np.ndarray:
-  """The highest value of each owner; 0 for an owner without any pair."""
-  best_N = np.full(count, -np.inf)
-  np.maximum.at(best_N, owner_P, values_P)
-  return np.where(np.isfinite(best_N), best_N, 0.0)
-
-
-def _pairs(answers, references):
-  """(number of the answer, answer, reference) without empty texts."""
-  lexical.check(answers, references)
-  return [
-    (number, answer, reference)
-    for number, (answer, accepted) in enumerate(
-      zip(answers, references, strict=True)
-    )
-    for reference in accepted
-    if answer.strip() and reference.strip()
-  ]
 
 
 def bert_score(
@@ -126,18 +106,18 @@ def bert_score(
 
   Args:
     answers: an empty one scores 0.
-    references: every accepted one of each answer.
+    references: every accepted answer to each question.
     tokens: the encoder, one embedding a token.
-    batch: texts and pairs at a time.
+    batch: texts, and pairs, in one pass.
 
   Returns:
-    [N], at most 1.
+    [N] float64, at most 1.
 
   Raises:
-    ValueError: an answer without a reference, or an encoder whose mask does
-      not fit.
+    ValueError: an answer has no reference, or the encoder's mask does not fit
+      its embeddings.
   """
-  pairs = _pairs(answers, references)
+  pairs = references_lib.pairs(answers, references)
   found: dict[str, np.ndarray] = {}
   for texts in _batches(pairs, batch):
     embeddings, mask = map(np.asarray, tokens(texts))
@@ -157,15 +137,15 @@ def bert_score(
       out[i, : len(row)], mask[i, : len(row)] = row, True
     return jnp.asarray(out), jnp.asarray(mask)
 
-  pairs.sort(key=lambda pair: len(found[pair[1]]))
+  pairs.sort(key=lambda pair: len(found[pair.answer]))
   values: list[float] = []
   for part in _parts(pairs, batch):
     f1_P = greedy_f1(
-      *padded([found[answer] for _, answer, _ in part]),
-      *padded([found[reference] for _, _, reference in part]),
+      *padded([found[pair.answer] for pair in part]),
+      *padded([found[pair.reference] for pair in part]),
     )
     values += np.asarray(f1_P)[: len(part)].tolist()
-  return _best(values, [number for number, _, _ in pairs], len(answers))
+  return references_lib.best(pairs, values, len(answers))
 
 
 def sentence_cosine(
@@ -179,18 +159,18 @@ def sentence_cosine(
 
   Args:
     answers: an empty one scores 0.
-    references: every accepted one of each answer.
+    references: every accepted answer to each question.
     sentences: the encoder, one embedding a text.
-    batch: texts at a time.
+    batch: texts in one pass.
 
   Returns:
-    [N] in [-1, 1].
+    [N] float64 in [-1, 1].
 
   Raises:
-    ValueError: an answer without a reference, or an encoder that gives
-      another number of embeddings.
+    ValueError: an answer has no reference, or the encoder does not return one
+      embedding a text.
   """
-  pairs = _pairs(answers, references)
+  pairs = references_lib.pairs(answers, references)
   found: dict[str, np.ndarray] = {}
   for texts in _batches(pairs, batch):
     embeddings = np.asarray(sentences(texts), np.float64)
@@ -200,5 +180,5 @@ def sentence_cosine(
       )
     norms = np.maximum(np.linalg.norm(embeddings, axis=-1), 1e-12)
     found.update(zip(texts, embeddings / norms[:, None], strict=True))
-  values = [found[answer] @ found[reference] for _, answer, reference in pairs]
-  return _best(values, [number for number, _, _ in pairs], len(answers))
+  values = [found[pair.answer] @ found[pair.reference] for pair in pairs]
+  return references_lib.best(pairs, values, len(answers))

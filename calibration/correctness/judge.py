@@ -1,9 +1,9 @@
 """Correctness as a language model sees it: one yes or no an answer.
 
-Function 7 of section 2.2 of docs/papers/uq_length_bias.md. The prompt says
-what the paper's is described to say, in our own words. Theirs reads "yes"
-anywhere in the reply first, asks again once, and then takes "no"; here a reply
-that cannot be read is no label, counted and reported.
+Function 7 of section 2.2 of docs/papers/uq_length_bias.md. The prompt has the
+content that the paper describes, in our own words. The paper's code looks for
+"yes" anywhere in the reply, asks once again if it finds neither word, and then
+takes "no"; here a reply that cannot be read gives no label, and is counted.
 
 Shapes: N answers.
 """
@@ -13,21 +13,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from calibration.correctness import lexical
+from calibration.correctness import references as references_lib
 from lm.judging import judge as judge_lib
-from lm.judging import verdict
+from lm.judging import local, verdict
 
 SCHEMA = verdict.Choice(('yes', 'no'))
 
 
 class Judged(NamedTuple):
-  """Labels and what is missing of them.
+  """Labels, and why some are missing.
 
   Attributes:
-    labels: [N], 1 yes, 0 no or an empty answer, NaN where the judge failed.
-    failures: why, by the number of the answer.
-    unparsed: how many replies could not be read.
-    unanswered: how many replies never came.
+    labels: [N], 1 for yes, 0 for no or an empty answer, NaN where the judge
+      failed.
+    failures: the reason of each failure, by the number of the answer.
+    unparsed: number of replies that could not be read.
+    unanswered: number of replies that never came.
   """
 
   labels: np.ndarray
@@ -45,7 +46,7 @@ class Judged(NamedTuple):
 
 
 def prompt(question: str, references: Sequence[str], answer: str) -> str:
-  """Asks whether an answer means what one of the references does."""
+  """The question to the judge: does the answer mean the same as a reference?"""
   if len(references) == 1:
     expected = f'The expected answer is: {references[0]}'
     same = 'the expected answer'
@@ -68,18 +69,19 @@ def labels(
   answers: Sequence[str],
   references: Sequence[Sequence[str]],
 ) -> Judged:
-  """What the judge says of every answer.
+  """The judge's label of every answer.
 
   Args:
-    judge: with `SCHEMA`, or another that gives 'yes' or 'no'.
-    questions: with whatever context the judge shall see.
-    answers: an empty one is wrong, and nobody is asked.
-    references: every accepted one of each answer.
+    judge: has `SCHEMA`, or another schema that gives 'yes' or 'no'.
+    questions: [N], with the context that the judge is to see.
+    answers: [N]; an empty one is wrong, and the judge is not asked.
+    references: every accepted answer to each question.
 
   Raises:
-    ValueError: numbers that differ, or a judge that says something else.
+    ValueError: the arguments differ in length, or the judge says something
+      other than 'yes' or 'no'.
   """
-  lexical.check(answers, references)
+  references_lib.check(answers, references)
   if len(questions) != len(answers):
     raise ValueError(
       f'an answer needs its question, got {len(questions)} questions and '
@@ -101,3 +103,25 @@ def labels(
     else:
       found[i] = said.value == 'yes'
   return Judged(found, failures, verdicts.unparsed, verdicts.unanswered)
+
+
+def labels_by(
+  model: str,
+  questions: Sequence[str],
+  answers: Sequence[str],
+  references: Sequence[Sequence[str]],
+) -> Judged:
+  """`labels` by a local model, which is opened and closed here.
+
+  Args:
+    model: see `lm.checkpoints.hub.resolve`.
+    questions: see `labels`.
+    answers: see `labels`.
+    references: see `labels`.
+
+  Raises:
+    ValueError: see `labels`, or there is no such model.
+  """
+  with local.Local.open(model) as opened:
+    judge = judge_lib.Judge(opened.ask, SCHEMA)
+    return labels(judge, questions, answers, references)

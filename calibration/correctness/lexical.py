@@ -1,14 +1,16 @@
 """Correctness from shared words: ROUGE, SQuAD's F1, alias containment.
 
-Functions 1 to 3 of section 2.2 of docs/papers/uq_length_bias.md, and one that
-is ours. On the host, with the package `rouge_score` (the extra `calibration`),
-whose tokens are runs of ASCII letters and digits in lower case: an answer in
-another script has none, and scores 0. Stemming is off; the paper does not say.
+Functions 1 to 3 of section 2.2 of docs/papers/uq_length_bias.md, and `alias`,
+which is ours. They run on the host, with the package `rouge_score` (the extra
+`calibration`). Its tokens are runs of ASCII letters and digits in lower case:
+an answer in another script has none, and scores 0. Stemming is off; the paper
+does not state it.
 
 Shapes: N answers.
 """
 
 import collections
+import difflib
 import re
 import string
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from rouge_score import rouge_scorer, scoring
 
+from calibration.correctness import references as references_lib
 from corpora.questions import grading
 
 _ROUGE = rouge_scorer.RougeScorer(['rouge1', 'rougeL'])
@@ -43,16 +46,16 @@ def rougel_recall(answer: str, reference: str) -> float:
 
 
 def _squad_words(text: str) -> list[str]:
-  """As SQuAD's own script has it.
+  """The words that SQuAD's own script compares.
 
-  `grading.normalise` goes further, and drops accents.
+  `grading.normalise` also drops accents and reads numbers.
   """
   plain = text.lower().translate(_NO_PUNCTUATION)
   return _ARTICLES.sub(' ', plain).split()
 
 
 def squad_f1(answer: str, reference: str) -> float:
-  """F1 of bags of normalised words; in [0, 1]. 0 where nothing is shared."""
+  """F1 of bags of normalised words, in [0, 1]; 0 if no word is shared."""
   ours = collections.Counter(_squad_words(answer))
   theirs = collections.Counter(_squad_words(reference))
   shared = (ours & theirs).total()
@@ -60,15 +63,16 @@ def squad_f1(answer: str, reference: str) -> float:
 
 
 def alias(answer: str, reference: str) -> float:
-  """1 where the normalised reference stands in the answer as whole words.
+  """1 where a sentence says the reference, else 0; see `grading.says`.
 
-  Gold containment with aliases: a stand-in for a strong judge where references
-  are short facts. It takes "not Paris" for Paris.
+  A reference that is a number is compared with the final number of the answer;
+  any other must stand in it as whole words. It is a stand-in for a strong judge
+  where references are short facts, and takes "not Paris" for Paris.
   """
-  return float(grading.contains(answer, [reference]))
+  return float(grading.says(answer, [reference]))
 
 
-# Of an answer and one reference.
+# Functions of an answer and one reference; `scores` keeps the best reference.
 FUNCTIONS: Mapping[str, Callable[[str, str], float]] = {
   'rouge1_f1': rouge1_f1,
   'rougel_f1': rougel_f1,
@@ -78,51 +82,46 @@ FUNCTIONS: Mapping[str, Callable[[str, str], float]] = {
 }
 
 
-def check(answers: Sequence[str], references: Sequence[Sequence[str]]) -> None:
-  """Raises unless every answer has a list of one reference or more.
-
-  Raises:
-    ValueError: which has not.
-  """
-  if len(answers) != len(references):
-    raise ValueError(
-      f'an answer needs a list of references, got {len(answers)} answers and '
-      f'{len(references)} lists'
-    )
-  for number, accepted in enumerate(references):
-    if isinstance(accepted, str) or not any(map(str.strip, accepted)):
-      raise ValueError(
-        f'references of answer {number} must be a list with some text, got '
-        f'{accepted!r}'
-      )
-
-
 def scores(
-  name: str, answers: Sequence[str], references: Sequence[Sequence[str]]
+  name: str,
+  answers: Sequence[str],
+  references: Sequence[Sequence[str]],
+  questions: Sequence[str] | None = None,
 ) -> np.ndarray:
   """A function's value on every answer, at the best of its references.
 
   Args:
     name: a key of `FUNCTIONS`.
-    answers: may be empty, which scores 0.
-    references: every accepted one of each answer.
+    answers: an empty one scores 0.
+    references: every accepted answer to each question.
+    questions: what was asked, of use to `alias` alone: a number that the
+      question names is not the sentence's result if it states another one.
 
   Returns:
     [N] in [0, 1], float64.
 
   Raises:
-    ValueError: no function of that name, or an answer without a reference.
+    ValueError: no function has that name, an answer has no reference, or
+      questions and answers differ in number.
   """
   if name not in FUNCTIONS:
+    near = difflib.get_close_matches(name, FUNCTIONS, n=1)
     raise ValueError(
       f'correctness must be one of {", ".join(FUNCTIONS)}, got {name!r}'
+      + (f'; did you mean {near[0]!r}?' if near else '')
     )
-  check(answers, references)
-  function = FUNCTIONS[name]
-  return np.array(
-    [
-      max(function(answer, reference) for reference in accepted)
-      for answer, accepted in zip(answers, references, strict=True)
-    ],
-    np.float64,
-  )
+  references_lib.check(answers, references)
+  questions = [''] * len(answers) if questions is None else questions
+  if len(questions) != len(answers):
+    raise ValueError(
+      f'an answer needs its question, got {len(questions)} questions and '
+      f'{len(answers)} answers'
+    )
+  rows = zip(answers, references, questions, strict=True)
+  if name == 'alias':
+    # All references together show whether a number is asked for.
+    values = [grading.says(a, refs, question=q) for a, refs, q in rows]
+  else:
+    function = FUNCTIONS[name]
+    values = [max(function(a, ref) for ref in refs) for a, refs, _ in rows]
+  return np.array(values, np.float64)

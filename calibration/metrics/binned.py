@@ -14,6 +14,7 @@ any value may stand.
 """
 
 import functools
+import math
 from typing import Literal, NamedTuple
 
 import jax
@@ -93,7 +94,9 @@ def prepare(conf, correct, weights=None):
 def batched(function, *arrays):
   """`function` of one row, over all leading axes of arrays of one shape."""
   lead, size = arrays[0].shape[:-1], arrays[0].shape[-1]
-  out = jax.vmap(function)(*(a.reshape(-1, size) for a in arrays))
+  # Not reshape(-1, size): without answers JAX cannot infer the -1.
+  rows = math.prod(lead)
+  out = jax.vmap(function)(*(a.reshape(rows, size) for a in arrays))
   return jax.tree.map(lambda a: a.reshape(*lead, *a.shape[1:]), out)
 
 
@@ -160,7 +163,7 @@ def _sums(value_N, bin_N, bins):
   sum_RK = jax.vmap(add)(_rows(value_N), _rows(bin_N))
   while len(sum_RK) > 1:
     sum_RK = _rows(sum_RK).sum(1)
-  return sum_RK[0]
+  return sum_RK.sum(0)  # one row, or none where there are no answers
 
 
 def _bins(bins, conf_N, correct_N, weight_N, bin_N):

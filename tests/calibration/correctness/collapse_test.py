@@ -4,7 +4,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from calibration.correctness import collapse
-from calibration.recording import prompts
+from calibration.recording import prompts, question_mix
 from corpora.questions.question import Question
 from tests.calibration import support
 
@@ -68,7 +68,7 @@ class NumbersTest(parameterized.TestCase):
         self.assertEqual(collapse.is_right(asked, style, said), want)
     nothing = asked._replace(answers=('',))
     self.assertFalse(collapse.is_right(nothing, 'concise', ''))
-    self.assertEqual(collapse.right(nothing, 'concise'), frozenset())
+    self.assertEqual(collapse.right(nothing), frozenset())
 
 
 class ChainsTest(parameterized.TestCase):
@@ -110,7 +110,7 @@ class FactsTest(parameterized.TestCase):
     }
     self.assertLen(labels, 1)
     question = fact('country', ask, 'Netherlands', 'Holland')
-    self.assertEqual(collapse.right(question, 'sentence'), labels)
+    self.assertEqual(collapse.right(question), labels)
 
   def test_accents_do_not_count(self):
     ask = 'What is the capital of Cameroon?'
@@ -159,8 +159,10 @@ class ChoicesTest(parameterized.TestCase):
     ('B. the stove', 'stove'),
     ('Stove', 'stove'),
     ('on the stove', 'stove'),
+    # A part of the option that is named is not named.
+    ('on the stove top', 'stove top'),
     # Two options are named, or none.
-    ('on the stove top', ''),
+    ('on the stove or in a lake', ''),
     ('in the sky', ''),
     ('', ''),
   )
@@ -173,6 +175,152 @@ class ChoicesTest(parameterized.TestCase):
       self.assertNotEqual(said, '')
       # All that is in doubt is no answer; `stove top` contains the answer.
       self.assertEqual(collapse.is_right(self.ASKED, 'concise', said), want)
+
+  @parameterized.parameters(
+    # Options that are punctuation, or that differ in punctuation or case alone.
+    (('/', '//', '%', '|'), '//'),
+    (('-2', '-4', '-1', '1'), '-1'),
+    (('111.9 ohm', '11.19 ohm', '108 ohm', '115 ohm'), '111.9 ohm'),
+    (('12*sqrt(2)', '1/(2*sqrt(2))'), '12*sqrt(2)'),
+    (('BB Bb', 'Bb Bb', 'Bb bb'), 'Bb Bb'),
+    # The letter of another option.
+    (('As', 'P', 'Sb', 'B'), 'B'),
+    (
+      ('I only.', 'II only.', 'III only.', 'I and III only.'),
+      'I and III only.',
+    ),
+    # A set that repeats an option.
+    (('mortal', 'dying', 'mortal'), 'mortal'),
+  )
+  def test_every_option_can_be_said_and_is_no_other(self, choices, answer):
+    asked = self.ASKED._replace(choices=choices, answers=(answer,))
+    for choice in choices:
+      for style, text in (
+        ('concise', choice),
+        ('concise', f'{choice}.'),
+        ('sentence', f'It would be {choice}.'),
+        ('cot', f'{prompts.MARK} {choice}.'),
+      ):
+        said = collapse.label(asked, text, style)
+        self.assertEqual(
+          collapse.is_right(asked, style, said),
+          choice == answer,
+          msg=f'{text!r} in style {style}',
+        )
+
+  def test_an_option_may_be_longer_than_a_sentence(self):
+    long = 'They differ. So they never meet.'
+    asked = self.ASKED._replace(choices=(long, 'They do.'), answers=(long,))
+    for text, want in ((f'{long} Yes.', True), ('A. They do.', True)):
+      said = collapse.label(asked, f'{prompts.MARK} {text}', 'cot')
+      self.assertEqual(collapse.is_right(asked, 'cot', said), want)
+
+
+class NumberOfAnOpenQuestionTest(parameterized.TestCase):
+  ASKED = of_open('when did the war that began in 1939 end', '1945')
+
+  @parameterized.parameters(
+    ('sentence', 'It ended on 2 September 1945.', True),
+    ('sentence', 'In 1945 the war of 1939 ended.', True),
+    ('sentence', 'The war that began in 1945 ended in 1947.', False),
+    ('concise', 'September 2, 1945', True),
+    ('cot', 'It was long. The answer is 1,945.', True),
+    ('concise', '-1945', False),
+    ('sentence', 'It ended in summer.', False),
+  )
+  def test_is_read_as_a_number(self, style, text, want):
+    said = collapse.label(self.ASKED, text, style)
+    self.assertEqual(collapse.is_right(self.ASKED, style, said), want)
+
+  def test_its_spellings_are_one_class_and_words_another(self):
+    labels = [
+      collapse.label(self.ASKED, text, 'sentence')
+      for text in ('It was 1945.', 'The war ended in 1945', 'In summer.')
+    ]
+    self.assertEqual(labels, ['1945', '1945', 'summer'])
+
+  @parameterized.parameters(
+    ('There are 24 of them in season 2.', True),
+    ('Season 2 has 24 episodes', True),
+    ('Season 24 has 2 episodes and 7 more', False),
+  )
+  def test_numbers_of_the_question_are_no_result(self, text, want):
+    asked = of_open('how many episodes are in season 2', '24', '24 episodes')
+    said = collapse.label(asked, text, 'sentence')
+    self.assertEqual(collapse.is_right(asked, 'sentence', said), want)
+
+
+class AcceptedAnswersTest(parameterized.TestCase):
+  """Accepted answers keep their words, whatever the question says."""
+
+  @parameterized.parameters(
+    # The question names the answer.
+    ('who won india vs west indies 2018', 'India', 'India won.', True),
+    ('who won india vs west indies 2018', 'India', 'It was won by India', True),
+    (
+      'who won india vs west indies 2018', 'India',
+      'West Indies won against India.', False,
+    ),
+    ('who won the match india or miami', 'India', 'The match India or Miami.',
+     False),
+    ('What is the plural of "sheep"?', 'sheep', 'The plural of "sheep" is '
+     '"sheep".', True),
+    ('What is the plural of "sheep"?', 'sheep', 'It is sheep.', True),
+    ('What is the plural of "sheep"?', 'sheep', 'The plural of "sheep" is '
+     '"sheeps".', False),
+    ('What is the plural of "sheep"?', 'sheep', 'The plural of sheep', False),
+    # The answer is a word of any sentence.
+    ('What is the opposite of "out"?', 'in', 'The opposite of out is in.',
+     True),
+    ('What is the opposite of "out"?', 'in', 'It is found in houses.', False),
+    # The question has a part of the answer: the rest alone is not the answer.
+    ('what key is bahia honda on', 'Bahia Honda Key', 'It is Bahia Honda Key.',
+     True),
+    ('who rules england', 'the Queen of England', 'The Queen of Spain', False),
+    ('who rules england', 'the Queen of England', 'England has a Queen.',
+     False),
+    (
+      'What happens if you eat seeds?', 'You might not notice',
+      'You might.', False,
+    ),
+    ('What happens if you eat seeds?', 'You might not notice',
+     'If you eat seeds, you might not notice.', True),
+    # Initials and titles do not end a sentence.
+    ('who leads', 'Michael D. Higgins', 'It is Michael D. Higgins.', True),
+  )  # fmt: skip
+  def test_sentences(self, prompt, answer, text, want):
+    asked = of_open(prompt, answer)
+    for style, said in (('sentence', text), ('cot', f'{prompts.MARK} {text}')):
+      found = collapse.label(asked, said, style)
+      if style == 'sentence' or want:
+        self.assertEqual(collapse.is_right(asked, style, found), want)
+
+  @parameterized.parameters(
+    ('Michael D. Higgins. He won.', 'michael d higgins'),
+    ("St. John's", 'st johns'),
+    ('McDonald v. Smith. It was long.', 'mcdonald v smith'),
+    ('Paris! Not Rome.', 'paris'),
+  )
+  def test_where_the_answer_of_a_chain_ends(self, text, want):
+    asked = of_open('who', 'x')
+    found = collapse.label(asked, f'{prompts.MARK} {text}', 'cot')
+    self.assertEqual(found, want)
+
+  @parameterized.parameters('nq_open', 'truthful_qa', 'plurals', 'opposites')
+  def test_every_question_of_a_set_can_be_right(self, name):
+    questions = question_mix.load(name, count=300, seed=0)
+    for asked in questions:
+      for style in prompts.STYLES:
+        start = '' if style == 'concise' else f'{prompts.MARK} '
+        self.assertTrue(
+          any(
+            collapse.is_right(
+              asked, style, collapse.label(asked, f'{start}{answer}.', style)
+            )
+            for answer in asked.answers
+          ),
+          msg=f'{asked} in style {style}',
+        )
 
 
 class OpenTest(parameterized.TestCase):
@@ -225,6 +373,26 @@ class ClassesTest(absltest.TestCase):
     self.assertEqual(names, ['b', 'a', '', 'c'])
     numbers, names = collapse.classes([])
     self.assertEqual((numbers.tolist(), names), ([], []))
+
+
+class AloneTest(absltest.TestCase):
+  def test_share_of_samples_that_share_their_class_with_none(self):
+    # 2 of 4 and 4 of 4.
+    numbers = np.array([[0, 1, 0, 2], [0, 1, 2, 3]], np.int32)
+    self.assertEqual(collapse.alone(numbers), 6 / 8)
+    self.assertEqual(
+      collapse.measured(numbers), {'alone': 0.75, 'collapse': 0.0}
+    )
+
+  def test_a_report_says_that_the_collapse_is_measured(self):
+    numbers = np.arange(40, dtype=np.int32)[None]
+    found = collapse.measured(numbers)
+    self.assertEqual((found['alone'], found['collapse']), (1.0, 1.0))
+    self.assertIn('not how sure the model is', found['note'])
+    # At the limit it does not yet: 36 of 40 are alone.
+    numbers = np.array([[*range(36), 36, 36, 37, 37]], np.int32)
+    self.assertEqual(collapse.measured(numbers)['collapse'], 0.0)
+    self.assertEqual(collapse.alone(np.zeros((0, 5), np.int32)), 0.0)
 
 
 class ClustersTest(absltest.TestCase):

@@ -40,6 +40,11 @@ class LexicalTest(parameterized.TestCase):
     ('alias', 'It is Zürich.', 'Zurich', 1.0),  # not for ours
     ('alias', 'It is Zurichberg.', 'Zurich', 0.0),
     ('squad_f1', 'a a b', 'b the b', 2 / 3),
+    # A restated operand is not the result, nor is -5 the number 5.
+    ('alias', 'What do you get when you multiply 0 by 0 is 77.', '0', 0.0),
+    ('alias', '-5', '5', 0.0),
+    ('alias', '6 times 4 is 24.0.', '24', 1.0),
+    ('alias', 'It is at 10 Downing Street now.', '10 Downing Street', 1.0),
   )  # fmt: skip
   def test_numbers_of_the_spec_and_hand_counts(
     self, name, answer, reference, want
@@ -56,9 +61,21 @@ class LexicalTest(parameterized.TestCase):
     )
     np.testing.assert_array_equal(found, [0, 0, 1])
 
+  def test_all_references_tell_whether_a_number_is_asked(self):
+    texts = ['9 apples of 14 are left', '14 apples, 5 are left: 9 apples']
+    references = [['9', '9 apples']] * 2
+    # The question names the 14 of the first sentence.
+    for questions, want in ((None, [0, 1]), (['Of 14, 5 go.'] * 2, [1, 1])):
+      found = lexical.scores('alias', texts, references, questions)
+      np.testing.assert_array_equal(found, want)
+    with self.assertRaisesRegex(ValueError, 'got 1 questions and 2 answers'):
+      lexical.scores('alias', texts, references, ['Q'])
+
   def test_nonsense_is_refused(self):
     with self.assertRaisesRegex(ValueError, "one of rouge1_f1.*got 'bleu'"):
       lexical.scores('bleu', ['a'], [['a']])
+    with self.assertRaisesRegex(ValueError, "did you mean 'rougel_f1'"):
+      lexical.scores('rouge_f1', ['a'], [['a']])
     with self.assertRaisesRegex(ValueError, 'got 1 answers and 2 lists'):
       lexical.scores('alias', ['a'], [['a'], ['b']])
     for accepted in ([], [''], 'Paris'):
@@ -95,6 +112,17 @@ class EmbeddingTest(parameterized.TestCase):
     for batch in (1, 3, 64):
       found = embedding.bert_score(answers, references, one_hot, batch=batch)
       np.testing.assert_allclose(found, want, atol=1e-6)
+
+  def test_the_best_reference_counts_wherever_it_stands(self):
+    # Orthogonal words: a reference scores 1 if it is the answer, else 0.
+    answers = ['red', 'fox', 'ran', 'far']
+    references = [['red', 'fox', 'far'], ['red', 'fox'], ['red', 'ran', 'far'],
+                  ['red', 'fox']]  # fmt: skip
+    for found in (
+      embedding.bert_score(answers, references, one_hot, batch=64),
+      embedding.sentence_cosine(answers, references, bag),
+    ):
+      np.testing.assert_allclose(found, [1, 1, 1, 0], atol=1e-6)
 
   def test_greedy_matching_equals_a_float64_loop(self):
     rng = np.random.default_rng(0)
@@ -237,9 +265,11 @@ class AlignTest(absltest.TestCase):
     scorer = align.load('base.ckpt')
     self.assertEqual(made[0]['evaluation_mode'], 'nli_sp')
     found = align.scores(
-      scorer, ['red fox', '', 'ran'], [['fox', 'red fox far'], ['a'], ['b']]
+      scorer,
+      ['red fox', '', 'ran', 'red fox'],
+      [['fox', 'red fox far'], ['a'], ['b'], ['red fox', 'far']],
     )
-    np.testing.assert_array_equal(found, [1, 0, 0])
+    np.testing.assert_array_equal(found, [1, 0, 0, 1])
     found = align.scores(scorer, ['red fox'], [['red']])
     np.testing.assert_array_equal(found, [0.5])
 
