@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from calibration.correctness import near
 from calibration.correctness import references as references_lib
 
 _SOURCE = 'github.com/yuh-zha/AlignScore'
@@ -23,6 +24,33 @@ class Scorer(Protocol):
   def score(
     self, *, contexts: Sequence[str], claims: Sequence[str]
   ) -> Sequence[float]: ...
+
+
+MODELS = ('roberta-base', 'roberta-large')
+
+
+def check(model: str) -> None:
+  """Raises unless AlignScore is installed and has a RoBERTa of that name.
+
+  Raises:
+    ValueError: names the package or the models.
+  """
+  if model not in MODELS:
+    raise ValueError(
+      f'the model of AlignScore must be one of {", ".join(MODELS)}, got '
+      f'{model!r}{near.hint(model, MODELS)}'
+    )
+  _package()
+
+
+def _package():
+  try:
+    return importlib.import_module('alignscore')
+  except ModuleNotFoundError as error:
+    raise ValueError(
+      f'AlignScore needs the package {error.name!r}, which is not installed; '
+      f"install alignscore from {_SOURCE} or set study.align to ''"
+    ) from error
 
 
 def load(
@@ -37,21 +65,15 @@ def load(
   Args:
     checkpoint: path of the authors' file. PyTorch's format can run code: load
       no file from anybody else.
-    model: name of the RoBERTa that the checkpoint was trained from.
+    model: the RoBERTa that the checkpoint was trained from, one of `MODELS`.
     device: PyTorch's name of the device.
     batch: pairs in one pass.
 
   Raises:
-    ValueError: the package is not installed.
+    ValueError: see `check`.
   """
-  try:
-    package = importlib.import_module('alignscore')
-  except ModuleNotFoundError as error:
-    raise ValueError(
-      f'AlignScore needs the package {error.name!r}, which is not installed; '
-      f"install alignscore from {_SOURCE} or set study.align to ''"
-    ) from error
-  return package.AlignScore(
+  check(model)
+  return _package().AlignScore(
     model=model,
     batch_size=batch,
     device=device,

@@ -10,7 +10,6 @@ Shapes: N answers.
 """
 
 import collections
-import difflib
 import re
 import string
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from rouge_score import rouge_scorer, scoring
 
+from calibration.correctness import near
 from calibration.correctness import references as references_lib
 from corpora.questions import grading
 
@@ -105,10 +105,9 @@ def scores(
       questions and answers differ in number.
   """
   if name not in FUNCTIONS:
-    near = difflib.get_close_matches(name, FUNCTIONS, n=1)
     raise ValueError(
       f'correctness must be one of {", ".join(FUNCTIONS)}, got {name!r}'
-      + (f'; did you mean {near[0]!r}?' if near else '')
+      + near.hint(name, FUNCTIONS)
     )
   references_lib.check(answers, references)
   questions = [''] * len(answers) if questions is None else questions

@@ -1,13 +1,14 @@
-r"""What people say of the answers, from a file that they filled in.
+r"""Ratings of answers by people, from a file that `study.ratings` names.
 
-JSON lines or CSV, by the file's ending; one rating a line:
+JSON lines or CSV, by the ending of the file's name; one rating a line:
 
   {"id": "q17", "label": 1, "rater": "A"}          id,label,rater
   {"id": "q17", "label": 0, "rater": "B"}          q17,1,A
 
-`label` is 1 where the answer means what a reference does, in the context of
-the question, and 0 where not. `rater` may be left out where there is one.
-Section 4, B of docs/papers/uq_length_bias.md has four raters an answer.
+`id` is the id of the question. `label` is 1 if the answer means the same as a
+reference in the context of the question, else 0. `rater` may be left out if
+there is only one. Section 4, B of docs/papers/uq_length_bias.md has four raters
+an answer.
 
 Shapes: N answers, R raters.
 """
@@ -28,9 +29,9 @@ class Ratings(NamedTuple):
   """Labels by rater and answer.
 
   Attributes:
-    raters: their names, sorted.
-    labels: [R, N] of 0, 1, and NaN where a rater has not rated.
-    unknown: how many ratings are of none of the answers.
+    raters: names, sorted.
+    labels: [R, N], 0 or 1, and NaN where a rater has not rated an answer.
+    unknown: number of ratings whose id is that of no answer.
   """
 
   raters: list[str]
@@ -38,11 +39,26 @@ class Ratings(NamedTuple):
   unknown: int
 
   def unanimous(self) -> np.ndarray:
-    """[N]: what all raters of an answer say; NaN where they differ or none."""
+    """[N]: the label that all raters of an answer give.
+
+    NaN where they differ, or nobody has rated the answer.
+    """
     known = ~np.isnan(self.labels)
     yes = np.where(known, self.labels, 1).min(0)
     no = np.where(known, self.labels, 0).max(0)
     return np.where(yes == no, yes, np.nan)
+
+  def rated(self) -> int:
+    """Number of answers with a rating."""
+    return int((~np.isnan(self.labels)).any(0).sum())
+
+  def pick(self, places: Sequence[int]) -> 'Ratings':
+    """The ratings of some of the answers.
+
+    Args:
+      places: which, in [0, N).
+    """
+    return self._replace(labels=self.labels[:, np.asarray(places, int)])
 
 
 def _rows(path: pathlib.Path) -> list[tuple[int, Mapping[str, Any]]]:
@@ -65,15 +81,15 @@ def _rows(path: pathlib.Path) -> list[tuple[int, Mapping[str, Any]]]:
 
 
 def read(path: str | os.PathLike, ids: Sequence[str]) -> Ratings:
-  """The ratings of the answers with these ids, in their order.
+  """The ratings of the answers with these ids, in the order of the ids.
 
   Args:
     path: of the file.
     ids: of the answers, all different. Some may have no ratings.
 
   Raises:
-    ValueError: a line that is no rating, two of one rater on one answer, or no
-      rating of any of the answers.
+    ValueError: a line is no rating, a rater rates an answer twice, or the file
+      rates none of the answers.
   """
   path = pathlib.Path(path)
   place = {str(id_): i for i, id_ in enumerate(ids)}
@@ -104,7 +120,8 @@ def read(path: str | os.PathLike, ids: Sequence[str]) -> Ratings:
   if not found:
     raise ValueError(
       f'{path.name} rates none of the {len(ids)} answers, {unknown} others; '
-      'its ids must be those of the questions'
+      'its ids must be those of the questions, such as '
+      f'{", ".join(map(str, ids[:3]))}'
     )
   raters = sorted({rater for rater, _ in found})
   labels = np.full((len(raters), len(ids)), np.nan)

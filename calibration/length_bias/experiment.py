@@ -4,12 +4,11 @@ Every estimator against every function of correctness, on one recording of full
 sentences (record.py): docs/papers/uq_length_bias.md section 4. `build(cfg)`
 reads configs/calibration/length_bias*.py.
 
-No strong judge is at hand on two cores. `alias`, whether an accepted answer
-stands in the sentence as whole words, takes its place on short factual answers
-and is called what it is; a judge is asked where the config names one.
+No strong judge fits on two cores. On short factual answers `alias` takes its
+place: whether the sentence says an accepted answer (corpora grading.py). A
+judge, AlignScore and people count where the config names them.
 """
 
-import dataclasses
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -19,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from calibration.correctness import collapse, embedding, lexical
-from calibration.correctness import judge as judge_lib
+from calibration.correctness import collapse, ratings, thresholds
 from calibration.estimators import names, probe, table
+from calibration.length_bias import study as study_lib
 from calibration.length_bias import tables
 from calibration.length_bias import world as length_world
 from calibration.recording import cell as cell_lib
@@ -31,14 +30,12 @@ from engine import experiment as experiment_lib
 from engine import options, stop
 from engine.report import claims as claims_lib
 from lm.checkpoints import encoder as encoder_lib
-from lm.judging import judge as asking
-from lm.judging import local
 
 STYLE = 'sentence'
 _WORD = re.compile(r'[a-z0-9]+')
 TRUSTED = 'alias'
-# What the paper's headline compares: the longer the sentence, the less it can
-# pass the first; the last does not see length.
+# The paper's headline compares these two: a long sentence cannot pass this one,
+# and TRUSTED does not depend on length.
 LEXICAL = 'rougel_f1@0.3'
 
 COLUMNS = tuple(
@@ -48,39 +45,6 @@ COLUMNS = tuple(
 )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Study:
-  """What is scored.
-
-  Attributes:
-    samples: of those recorded, for estimators that sample.
-    encoder: of sentences, see `lm.encoder`; none where empty, and then neither
-      BERTScore nor SentenceBERT.
-    judge: model that judges, see `lm.hub.resolve`; none where empty.
-    same: cosine above which two answers mean the same; 0 for answers that
-      name the same thing (collapse.py). Stands for entailment both ways.
-    rouge_label: ROUGE-L F1 above which an answer is right to the probe. The
-      paper has 0.5, which a full sentence about one word cannot pass.
-  """
-
-  samples: int = 10
-  encoder: str = 'minilm_l6'
-  judge: str = ''
-  same: float = 0.0
-  rouge_label: float = 0.3
-
-  def __post_init__(self):
-    if self.samples < 1:
-      raise ValueError(f'study.samples must be positive, got {self.samples}')
-    if not 0 <= self.same <= 1:
-      raise ValueError(f'study.same must be in [0, 1], got {self.same}')
-    if self.same and not self.encoder:
-      raise ValueError(
-        f'study.same={self.same} needs sentences encoded; set study.encoder, '
-        'or study.same to 0'
-      )
-
-
 def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   """Reads the sections `record`, `study`, `tables`, `probe` and `world`.
 
@@ -88,7 +52,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
     ValueError: a field that does not fit.
   """
   wanted = options.section(cfg['record'], 'record', record.Recording)
-  study = options.section(cfg['study'], 'study', Study)
+  study = options.section(cfg['study'], 'study', study_lib.Study)
   how = options.section(cfg['tables'], 'tables', tables.Settings)
   fitted = options.section(cfg['probe'], 'probe', probe.Probe)
   world = options.section(cfg['world'], 'world', length_world.World)
@@ -107,22 +71,26 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   def test(state, key):
     del state
     record.gather(wanted)
-    encoder = encoder_lib.Encoder.load(study.encoder) if study.encoder else None
+    cells = {
+      name: cell_lib.load(wanted.at(), name, STYLE)
+      for name, _ in wanted.cells()
+    }
+    people = study_lib.rated(study, cells)
+    models = study_lib.Models.load(study)
     found: dict[str, Any] = {}
-    for number, (name, _) in enumerate(wanted.cells()):
+    for number, (name, cell) in enumerate(cells.items()):
       stop.check()
-      cell = cell_lib.load(wanted.at(), name, STYLE)
-      name = sets.label(name)
       figures = measure(
         jax.random.fold_in(key, number),
         cell,
         study,
         how,
         fitted,
-        encoder,
+        models,
         seed=seed,
+        people=people[name],
       )
-      found |= {f'{name}/{k}': v for k, v in figures.items()}
+      found |= {f'{sets.label(name)}/{k}': v for k, v in figures.items()}
     found |= means(found, tuple(sets.label(name) for name, _ in wanted.cells()))
     known = length_world.sweep(world)
     return flat(found) | {f'controlled/{k}': v for k, v in known.items()}
@@ -132,7 +100,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
     **setup.dry_run(cfg, wanted),
     columns=COLUMNS,
     claims=claims,
-    figures='calibration.length_bias.study_plots',
+    figures='calibration.length_bias.plots',
   )
 
 
@@ -150,47 +118,34 @@ def flat(figures: Mapping[str, Any]) -> dict[str, Any]:
 def measure(
   key: jax.Array,
   cell: cell_lib.Cell,
-  study: Study,
+  study: study_lib.Study,
   how: tables.Settings,
   fitted: probe.Probe,
-  encoder: encoder_lib.Encoder | None,
+  models: study_lib.Models,
   *,
   seed: int,
+  people: ratings.Ratings | None = None,
 ) -> dict[str, Any]:
   """The table of one set, with its lengths and values as arrays.
 
   Args:
     key: consumed here.
-    cell: of full sentences.
-    study: what is scored.
-    how: the table.
-    fitted: the probes.
-    encoder: of sentences, or None.
-    seed: of the probes' folds.
+    cell: full sentences.
+    study: the estimators and functions.
+    how: settings of the table.
+    fitted: settings of the probes.
+    models: those that functions of correctness need.
+    seed: seed of the probes' folds.
+    people: ratings of the same answers, in their order.
   """
-  texts = [one.greedy for one in cell.said]
-  references = [one.question.answers for one in cell.said]
-  values = {
-    name: lexical.scores(name, texts, references) for name in lexical.FUNCTIONS
-  }
-  if encoder is not None:
-    values['bert_score'] = embedding.bert_score(
-      texts, references, embedding.between_ends(encoder.tokens)
-    )
-    values['sentence'] = embedding.sentence_cosine(
-      texts, references, encoder.sentences
-    )
-  out: dict[str, Any] = {}
-  if study.judge:
-    judged = judge(study.judge, cell)
-    values['judge'] = judged.labels
-    out |= {f'judge/{k}': float(v) for k, v in judged.figures().items()}
-  answers = answers_of(cell, study, encoder)
+  values, out = study_lib.values_of(cell, study, models)
+  answers = answers_of(cell, study, models.encoder)
   table.check(answers)
+  out |= collapse.measured(np.asarray(answers.clusters))
   scores = {k: np.asarray(v) for k, v in table.estimate(answers).items()}
   states = np.stack([one.answer_hidden for one in cell.said])
   targets = {
-    'probe_rouge': (values['rougel_f1'] > study.rouge_label).astype(float),
+    'probe_rouge': thresholds.label(values['rougel_f1'], study.rouge_label),
     'probe_alias': values[TRUSTED],
   }
   if study.judge:
@@ -203,13 +158,18 @@ def measure(
       )
     except ValueError as error:
       logging.warning('%s: left out: %s', name, error)
-  # What ROUGE counts: a number of three digits is a word and three tokens.
-  words = np.array([len(_WORD.findall(text.lower())) for text in texts])
-  out |= tables.report(
-    key, scores, values, words, settings=how, trusted=TRUSTED
+  # Words as ROUGE counts them: a number of three digits is three tokens.
+  words = np.array(
+    [len(_WORD.findall(one.greedy.lower())) for one in cell.said]
   )
+  out |= tables.report(
+    key, scores, values, words, settings=how, trusted=TRUSTED, people=people
+  )
+  if people is not None:
+    out['people/rated'] = float(people.rated())
+    out['people/raters'] = float(len(people.raters))
   out |= {
-    'n': float(len(texts)),
+    'n': float(len(words)),
     'tokens': float(answers.lengths.mean()),
     'words': float(words.mean()),
     'array/lengths': words,
@@ -219,21 +179,12 @@ def measure(
   return out
 
 
-def judge(name: str, cell: cell_lib.Cell) -> judge_lib.Judged:
-  """Labels of a local model that is asked yes or no."""
-  with local.Local.open(name) as model:
-    return judge_lib.labels(
-      asking.Judge(model.ask, judge_lib.SCHEMA),
-      [one.question.prompt for one in cell.said],
-      [one.greedy for one in cell.said],
-      [one.question.answers for one in cell.said],
-    )
-
-
 def answers_of(
-  cell: cell_lib.Cell, study: Study, encoder: encoder_lib.Encoder | None
+  cell: cell_lib.Cell,
+  study: study_lib.Study,
+  encoder: encoder_lib.Encoder | None,
 ) -> table.Answers:
-  """What the estimators read: tokens before the one that ended an answer."""
+  """What estimators read; the token that ends an answer is left out."""
   sizes = [len(one.greedy_tokens) - one.greedy_ended for one in cell.said]
   # An empty answer is its end.
   sizes = [max(size, 1) for size in sizes]
@@ -270,7 +221,7 @@ def answers_of(
 
 
 def _padded(rows, sizes):
-  """The first of each row, no longer than the longest of them."""
+  """The first `sizes` of each row, padded to the longest."""
   cut = [row[:size] for row, size in zip(rows, sizes, strict=True)]
   return cell_lib.padded(cut, max(sizes))
 
@@ -278,10 +229,10 @@ def _padded(rows, sizes):
 def means(
   figures: Mapping[str, Any], sets: tuple[str, ...]
 ) -> dict[str, float]:
-  """AUROCs over the sets that have enough of both classes in both settings.
+  """Mean AUROCs over the sets with enough answers of both classes.
 
-  The same sets for every estimator of a setting; `mean/<setting>/sets` counts
-  them.
+  A set counts if it has them in the setting and in the trusted one. All
+  estimators of a setting have the same sets; `mean/<setting>/sets` counts them.
   """
   out: dict[str, float] = {}
   keys = [key.split('/', 1) for key in figures if key.endswith('/known')]
@@ -312,9 +263,9 @@ def claims(summaries: claims_lib.Summaries) -> dict[str, list[float]]:
 
 
 def _less(estimator: str, kind: str):
-  """AUROC against the lexical function less that against the trusted one.
+  """AUROC against the lexical function less AUROC against the trusted one.
 
-  The mean over the sets that have enough answers of both classes by both.
+  The mean over the sets with enough answers of both classes by both functions.
   """
   end = f'/{LEXICAL}/{estimator}/{kind}'
 

@@ -1,10 +1,13 @@
-"""Figures of estimators against functions of correctness; no JAX.
+"""Figures of a study of length bias, from its files; no JAX.
 
 Analyses A to E of section 4 of docs/papers/uq_length_bias.md, from the flat
-results of calibration/length_bias/tables.py and the arrays they were made of.
+results of tables.py and the arrays that these were computed from:
+`<variant>-<set>-heat`, `-ranking`, `-scatter`, `-agreement` and, where people
+have rated the answers, `-people`; `world-dial` is the controlled world.
 """
 
-from collections.abc import Mapping, Sequence
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -13,10 +16,12 @@ import numpy as np
 from calibration.correctness import thresholds
 from calibration.estimators import names as names_lib
 from engine.report import figures as plots_lib
+from engine.report import tables as tables_lib
+from engine.runs import finished, writer
 
 _BLACK, _ORANGE, _BLUE, _GREEN, _PINK, _SKY, _RED, _YELLOW = plots_lib.COLOURS
 _GREY = '#8C8C8C'
-# Lengths are grey: what is to be beaten.
+# Lengths are grey: they are the baselines.
 _COLOURS = {
   'tokens': _GREY,
   'characters': '#C8C8C8',
@@ -37,21 +42,21 @@ Results = Mapping[str, Any]
 
 
 def settings(results: Results) -> list[str]:
-  """Of a table that have an AUROC, the table's own first and in their order."""
+  """Settings with an AUROC in the results, ours in the order of the table."""
   found = {key.split('/')[0] for key in results if key.endswith('/auroc')}
   known = [name for name in thresholds.ALL if name in found]
   return [*known, *sorted(found - set(known))]
 
 
 def estimators(results: Results) -> list[str]:
-  """Of a table, lengths first."""
+  """Estimators with an AUROC in the results, lengths first."""
   found = {key.split('/')[1] for key in results if key.endswith('/auroc')}
   known = [name for name in names_lib.NAMES if name in found]
   return [*known, *sorted(found - set(known))]
 
 
 def matrix(results: Results, kind: str) -> np.ndarray:
-  """Estimates of `kind`, [estimators, settings]; NaN where there is none."""
+  """Estimates of `kind`, [estimators, settings]; NaN where one is missing."""
   return np.array(
     [
       [
@@ -78,7 +83,7 @@ def _named(estimator: str) -> str:
 
 
 def heat(results: Results):
-  """AUROC of every pair, as it is usually shown, and within lengths."""
+  """AUROC of every estimator and setting, as it is and within lengths."""
   rows, columns = estimators(results), settings(results)
   figure, axes = plt.subplots(
     1,
@@ -180,14 +185,14 @@ def scatter(
   unit: str = 'tokens',
   most: int = 400,
 ):
-  """Values of functions against length, coloured by a label that is trusted.
+  """Values of functions against length, coloured by a trusted label.
 
   Args:
     values: [N] by function.
     lengths: [N].
-    strong: [N] of 1, 0, and NaN, which is not shown.
-    unit: of the lengths.
-    most: answers that are shown, evenly chosen.
+    strong: [N], 1 or 0; answers with NaN are not shown.
+    unit: unit of the lengths.
+    most: number of answers to show, evenly chosen.
   """
   shown = np.flatnonzero(~np.isnan(strong))
   shown = shown[
@@ -203,7 +208,7 @@ def scatter(
     squeeze=False,
     layout='constrained',
   )
-  # Many answers have one value and one length: moved a little, never the label.
+  # Many answers have the same value and length, so points move a little.
   rng = np.random.default_rng(0)
   titles = {s.function: s.title for s in thresholds.ALL.values()}
   for axis, (name, value) in zip(axes.flat, values.items(), strict=False):
@@ -240,10 +245,10 @@ def scatter(
 
 
 def agreement(results: Results, *, prefix: str = 'sweep/'):
-  """Kappa of every function with the trusted label, by threshold.
+  """Kappa of every function with a trusted label, by threshold.
 
   Args:
-    results: of a table.
+    results: a table.
     prefix: 'sweep/', or 'people/sweep/' for agreement with raters.
   """
   curves: dict[str, list[tuple[float, float]]] = {}
@@ -262,7 +267,7 @@ def agreement(results: Results, *, prefix: str = 'sweep/'):
       y,
       marker=_MARKERS[i % len(_MARKERS)],
       ms=3 + 0.8 * (len(order) - i),
-      # Functions that agree lie on each other: the later ones are thinner.
+      # Curves may coincide, so the later ones are thinner.
       lw=1 + 0.5 * (len(order) - i),
       color=_LINES[i % len(_LINES)],
       label=titles.get(name, name),
@@ -278,7 +283,7 @@ def agreement(results: Results, *, prefix: str = 'sweep/'):
 
 
 def dial(results: Results, estimators: Sequence[str]):
-  """AUROCs of `length_world.sweep` by how far length drives the errors."""
+  """AUROCs of `world.sweep` by how far length drives the errors."""
   figure, axes = plt.subplots(
     1, 2, figsize=(9.2, 3.6), sharey=True, layout='constrained'
   )
@@ -295,7 +300,7 @@ def dial(results: Results, estimators: Sequence[str]):
       )
       axis.plot(
         *np.transpose(points),
-        # Equal curves lie on each other: the later ones are thinner.
+        # Curves may coincide, so the later ones are thinner.
         lw=1.2 + 1.3 * (len(estimators) - 1 - i),
         marker=_MARKERS[i],
         ms=9 - 1.5 * i,
@@ -313,3 +318,85 @@ def dial(results: Results, estimators: Sequence[str]):
     frameon=False, fontsize=8, loc='center left', bbox_to_anchor=(1.0, 0.5)
   )
   return figure
+
+
+def tables(summary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+  """Results by set, with the three keys of an interval as one list."""
+  out: dict[str, dict[str, Any]] = {}
+  for key, value in summary.items():
+    name, _, rest = key.partition('/')
+    if not rest or name in ('array', 'margin'):
+      continue
+    if rest.endswith(('_low', '_high')):
+      continue
+    if f'{key}_low' in summary:
+      value = [value, summary[f'{key}_low'], summary[f'{key}_high']]
+    out.setdefault(name, {})[rest] = value
+  return out
+
+
+def figures(workdir: pathlib.Path) -> Iterator[tuple[str, Any]]:
+  """(name, figure) pairs of the first seed of a finished run or sweep."""
+  world = None
+  for variant, folders in finished.sweep_runs(workdir).items():
+    summary = writer.read_json(folders[0] / 'summary.json')
+    found = tables(summary)
+    world = found.pop('controlled')
+    found.pop('mean', None)
+    path = folders[0] / 'evals' / 'test-final.npz'
+    with np.load(path, allow_pickle=False) as file:
+      arrays = dict(file)
+    for name, results in found.items():
+      if f'{name}/array/lengths' not in arrays:
+        continue
+      functions = summary[f'{name}/array/functions'].split(',')
+      values = dict(zip(functions, arrays[f'{name}/array/values'], strict=True))
+      start = f'{variant}-{name}'
+      if settings(results):
+        yield f'{start}-heat', heat(results)
+        yield f'{start}-ranking', ranking(results)
+      yield (
+        f'{start}-scatter',
+        scatter(
+          {k: v for k, v in values.items() if k != 'alias'},
+          arrays[f'{name}/array/lengths'],
+          values['alias'],
+          unit='words',
+        ),
+      )
+      yield f'{start}-agreement', agreement(results)
+      if any(key.startswith('people/sweep/') for key in results):
+        yield f'{start}-people', agreement(results, prefix='people/sweep/')
+  if world is not None:
+    names = list(dict.fromkeys(key.split('/')[0] for key in world))
+    yield 'world-dial', dial(world, names)
+
+
+def draw(workdir: pathlib.Path) -> list[pathlib.Path]:
+  """Writes all figures of a run or sweep into its folder `figures`."""
+  return plots_lib.write(figures(workdir), workdir)
+
+
+def show(workdir: pathlib.Path, *, colour: bool = False) -> str:
+  """Mean AUROC of every estimator over sets, and notes, of the first seed."""
+  del colour
+  blocks = []
+  for variant, folders in finished.sweep_runs(workdir).items():
+    summary = writer.read_json(folders[0] / 'summary.json')
+    mean = {
+      key.removeprefix('mean/'): [value]
+      for key, value in summary.items()
+      if key.startswith('mean/') and key.endswith('/auroc')
+    }
+    columns = settings(mean)
+    rows = [(variant, *columns)]
+    for name in estimators(mean):
+      values = [mean.get(f'{s}/{name}/auroc') for s in columns]
+      rows.append((name, *(f'{v[0]:.3f}' if v else '-' for v in values)))
+    blocks.append(tables_lib.text(rows))
+    blocks += [
+      f'{variant}, {key.removesuffix("/note")}: {value}'
+      for key, value in summary.items()
+      if key.endswith('/note')
+    ]
+  return '\n\n'.join(blocks)

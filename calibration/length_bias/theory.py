@@ -1,8 +1,8 @@
 """What answer length does to an AUROC, in closed form.
 
 Sections 3 and 4 of docs/papers/uq_length_bias.md (the paper's appendix C). h
-is the truth, h^ what a correctness function says, g an uncertainty; A is
-AUROC(g; h), P(g_i < g_j | h_i = 1, h_j = 0). T1 = P(h=1 | h^=1) and
+is the truth, h^ the label of a correctness function, g an uncertainty; A is
+AUROC(g; h) = P(g_i < g_j | h_i = 1, h_j = 0). T1 = P(h=1 | h^=1) and
 T0 = P(h=0 | h^=0) are predictive values.
 
 Shapes: N answers.
@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped
 
+from calibration.correctness import thresholds
 from engine.stats import auroc as auroc_lib
 
 
@@ -44,8 +45,7 @@ def longest_passing(
       'reference_words must be positive and threshold in (0, 1], got '
       f'{reference_words} and {threshold}'
     )
-  if rule not in ('>', '>='):
-    raise ValueError(f"rule must be '>' or '>=', got {rule!r}")
+  thresholds.check_rule(rule)
   edge = reference_words * (2 / fractions.Fraction(str(threshold)) - 1)
   return math.floor(edge) if rule == '>=' else math.ceil(edge) - 1
 

@@ -98,7 +98,7 @@ def measure(
   config: probe.ProbeConfig,
   *,
   draws: int,
-) -> tuple[dict[str, float], diagram.Diagram]:
+) -> tuple[dict[str, float | str], diagram.Diagram]:
   """All figures of a cell, and its reliability diagram.
 
   Args:
@@ -156,6 +156,7 @@ def measure(
     out['loss_gap'] = loss_gap
   if 0 < correct.sum() < len(correct):
     out['auroc'] = float(auroc_lib.auroc(plug.value, correct))
+  out |= collapse.measured(cell.numbers)
   out |= _weighted(cell, numbers, right)
   out |= _exact(name, exact_key, cell, style, draws)
   out |= answered.measure(

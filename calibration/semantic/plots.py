@@ -1,7 +1,7 @@
 """Reliability diagrams of a semantic study, from its files; no JAX.
 
-`<variant>-reliability`: sets down, styles across. `styles`: smECE of every cell
-beside what perfect calibration would show.
+`<variant>-reliability` has sets down and styles across. `styles` has the smECE
+of every cell beside the one that perfect calibration would show.
 """
 
 import pathlib
@@ -71,7 +71,7 @@ def reliability(found: Cells, title: str):
 
 
 def styles(runs: dict[str, Cells]):
-  """smECE of all cells with intervals, and the floor of each."""
+  """smECE of every cell with its interval and its floor."""
   keys = list(dict.fromkeys(key for found in runs.values() for key in found))
   figure, axes = plt.subplots(
     figsize=(1.6 + 0.62 * len(keys) * max(len(runs), 1), 3.6),
@@ -106,7 +106,7 @@ def styles(runs: dict[str, Cells]):
 
 
 def figures(workdir: pathlib.Path) -> Iterator[tuple[str, Any]]:
-  """(name, figure) of a finished run or sweep; of its first seed."""
+  """(name, figure) pairs of the first seed of a finished run or sweep."""
   runs = {}
   for name, folders in finished.sweep_runs(workdir).items():
     runs[name] = cells(folders[0])
@@ -120,15 +120,18 @@ def draw(workdir: pathlib.Path) -> list[pathlib.Path]:
 
 
 def show(workdir: pathlib.Path, *, colour: bool = False) -> str:
-  """A row a cell, of the first seed."""
+  """A row for each cell of the first seed, and notes."""
   del colour
   keys = ('right', 'confidence', 'gap', 'split_gap', 'smece', 'floor', 'auroc')
-  rows = [('', 'cell', 'n', 'M', *keys)]
+  keys += ('alone',)
+  rows, notes = [('', 'cell', 'n', 'M', *keys)], []
   for variant, folders in finished.sweep_runs(workdir).items():
     summary = writer.read_json(folders[0] / 'summary.json')
     for name, style in cells(folders[0]):
       start = f'{name}/{style}'
       values = [summary.get(f'{start}/{key}') for key in keys]
+      if note := summary.get(f'{start}/note'):
+        notes.append(f'{variant}, {start}: {note}')
       rows.append(
         (
           variant,
@@ -137,4 +140,4 @@ def show(workdir: pathlib.Path, *, colour: bool = False) -> str:
           *('-' if v is None else f'{v:.3f}' for v in values),
         )
       )
-  return tables_lib.text(rows)
+  return '\n\n'.join([tables_lib.text(rows), *notes])

@@ -16,7 +16,7 @@ GEMMA = {
 
 
 def record(**changes) -> ConfigDict:
-  """What is asked, see calibration.record.Recording."""
+  """The recording, see calibration.recording.record.Recording."""
   return ConfigDict(
     dict(
       model='smollm2_135m_instruct',
@@ -54,13 +54,13 @@ def study(experiment: str, recorded: ConfigDict) -> ConfigDict:
 
 
 def semantic(recorded: ConfigDict) -> ConfigDict:
-  """Calibration about the meaning of answers."""
+  """Are confidences in the meaning of answers calibrated?"""
   c = study('calibration.semantic.experiment', recorded)
   # The linear probe of the model's own distribution, see
   # calibration.semantic.probe.ProbeConfig. A few hundred questions need more of
   # a penalty than the thousands of the mechanism.
   c.probe = ConfigDict(dict(penalty=0.3, iterations=60))
-  # Of answers, for an interval.
+  # Replicates of the answers, for an interval.
   c.draws = 1000
   return c
 
@@ -68,14 +68,23 @@ def semantic(recorded: ConfigDict) -> ConfigDict:
 def length_bias(recorded: ConfigDict) -> ConfigDict:
   """Estimators of uncertainty against functions of correctness."""
   c = study('calibration.length_bias.experiment', recorded)
-  # See calibration.length_study.Study.
+  # See calibration.length_bias.study.Study.
   c.study = ConfigDict(
-    dict(samples=10, encoder='minilm_l6', judge='', same=0.0, rouge_label=0.3)
+    dict(
+      samples=10,
+      encoder='minilm_l6',
+      judge='',
+      align='',
+      align_model='roberta-large',
+      ratings='',
+      same=0.0,
+      rouge_label=0.3,
+    )
   )
-  # See calibration.tables.Settings and calibration.estimators.probe.Probe.
+  # See calibration.length_bias.tables.Settings and estimators.probe.Probe.
   c.tables = ConfigDict(dict(draws=1000, bins=0, rate_bins=6, fewest=30))
   c.probe = ConfigDict(dict(folds=5))
-  # The controlled world, see calibration.length_world.World.
+  # The controlled world, see calibration.length_bias.world.World.
   c.world = ConfigDict(dict(threshold=0.5, reference_words=2, signal=0.75))
   return c
 

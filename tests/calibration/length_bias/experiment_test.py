@@ -4,7 +4,9 @@ import contextlib
 import json
 import pathlib
 import re
+import sys
 import tempfile
+import types
 from unittest import mock
 
 import jax
@@ -12,8 +14,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 from absl.testing import absltest, parameterized
 
+from calibration.correctness import judge as judge_lib
 from calibration.estimators import probe
-from calibration.length_bias import experiment, study_plots, tables, world
+from calibration.length_bias import experiment, tables, world
+from calibration.length_bias import plots as length_plots
+from calibration.length_bias import study as study_lib
 from calibration.recording import cell, log, record
 from configs.calibration import length_bias
 from corpora.questions.question import Question
@@ -26,7 +31,7 @@ from tests.calibration import support
 WORLD = world.World(threshold=0.3)
 HOW = tables.Settings(draws=20, bins=0, rate_bins=4, fewest=5)
 FITTED = probe.Probe(folds=2)
-STUDY = experiment.Study(samples=2, encoder='')
+STUDY = study_lib.Study(samples=2, encoder='')
 
 
 def records():
@@ -68,15 +73,19 @@ def records():
   return tuple(out)
 
 
-def measure(said, study=STUDY):
+NO_MODELS = study_lib.Models()
+
+
+def measure(said, study=STUDY, models=NO_MODELS, people=None):
   return experiment.measure(
     jax.random.key(0),
     cell.of(said, experiment.STYLE),
     study,
     HOW,
     FITTED,
-    None,
+    models,
     seed=0,
+    people=people,
   )
 
 
@@ -161,8 +170,8 @@ class JudgeTest(absltest.TestCase):
       self.assertEqual(name, 'some judge')
       yield mock.Mock(ask=ask)
 
-    study = experiment.Study(samples=2, encoder='', judge='some judge')
-    with mock.patch.object(experiment.local.Local, 'open', opened):
+    study = study_lib.Study(samples=2, encoder='', judge='some judge')
+    with mock.patch.object(judge_lib.local.Local, 'open', opened):
       found = measure(said, study)
     # 143 were asked: 3, 13 .. 143 could not be read, 7 .. 137 never came.
     self.assertEqual(number, 143)
@@ -196,7 +205,7 @@ class AnswersTest(absltest.TestCase):
       support.said(asked, ['', '5', '5'], ended=np.array([1, 0, 1], bool)),
     )
     found = experiment.answers_of(
-      cell.of(said, 'sentence'), experiment.Study(samples=2), None
+      cell.of(said, 'sentence'), study_lib.Study(samples=2), None
     )
     self.assertEqual(found.lengths.tolist(), [2, 1])
     self.assertEqual(found.characters.tolist(), [2, 0])
@@ -217,7 +226,7 @@ class AnswersTest(absltest.TestCase):
       sentences=lambda texts: np.array([vectors[text] for text in texts])
     )
     for same, want in ((0.7, [0, 0, 1]), (0.9, [0, 1, 2]), (0.0, [0, 1, 2])):
-      study = experiment.Study(samples=3, same=same)
+      study = study_lib.Study(samples=3, same=same)
       found = experiment.answers_of(cell.of(said, 'sentence'), study, encoder)
       self.assertEqual(found.clusters.tolist(), [want])
 
@@ -300,7 +309,7 @@ class MeansTest(absltest.TestCase):
     summary = {f's/{key}': value for key, value in got.items()}
     summary |= {'array/s': 1, 'plain': 2}
     self.assertEqual(
-      study_plots.tables(summary),
+      length_plots.tables(summary),
       {'s': {'x': [0.5, 0.4, 0.6], 'y': 3, 'z': 'why'}},
     )
 
@@ -326,13 +335,46 @@ class StudyTest(parameterized.TestCase):
     )
     return cfg
 
+  def align_score(self):
+    """A stand-in for the authors' package, which takes "quartz" for support."""
+
+    class AlignScore:
+      def __init__(self, *, ckpt_path, model, **options):
+        self.opened = pathlib.Path(ckpt_path).name, model
+
+      def score(self, *, contexts, claims):
+        return [float('quartz' in claim.lower()) for claim in claims]
+
+    module = types.ModuleType('alignscore')
+    module.AlignScore = AlignScore
+    self.enter_context(mock.patch.dict(sys.modules, alignscore=module))
+
   def test_from_a_recording_to_figures(self):
     cfg = self.config()
+    self.align_score()
+    said = records()
+    truth = {one.question.id: int(one.answer_hidden[0]) for one in said}
+    # Two raters of half of the answers, who differ about four.
+    lines = [
+      {'id': id_, 'label': right ^ (rater == 'B' and i < 4), 'rater': rater}
+      for i, (id_, right) in enumerate([*truth.items()][:72])
+      for rater in 'AB'
+    ]
+    for name, text in (
+      ('base.ckpt', ''),
+      ('ratings.jsonl', '\n'.join(map(json.dumps, lines))),
+    ):
+      (self.folder / name).write_text(text)
+    cfg['study'] |= dict(
+      align=str(self.folder / 'base.ckpt'),
+      align_model='roberta-base',
+      ratings=str(self.folder / 'ratings.jsonl'),
+    )
     wanted = options.section(cfg['record'], 'record', record.Recording)
     manifest_lib.begin(wanted.at(), wanted.manifest())
     log.write(
       log.shard(wanted.at(), record.cell('arithmetic', 'sentence'), 0),
-      records(),
+      said,
     )
     with mock.patch.object(record, 'open_model', side_effect=AssertionError):
       found = (
@@ -346,6 +388,19 @@ class StudyTest(parameterized.TestCase):
       found[f'arithmetic/{key}_low'],
       found[f'arithmetic/{key}_high'],
     )
+    # AlignScore and people, both as right as the truth that made the answers.
+    self.assertEqual(found['arithmetic/align_score@0.5/correct'], 72)
+    self.assertEqual(found['arithmetic/people/rated'], 72)
+    self.assertEqual(found['arithmetic/people/raters'], 2)
+    for setting in ('alias', 'align_score@0.5', 'rougel_recall@1'):
+      start = f'arithmetic/kappa/{setting}/people'
+      self.assertEqual(found[f'{start}/A'], 1)
+      self.assertLess(found[f'{start}/B'], 1)
+      self.assertEqual(found[f'{start}_high'], 1)
+    self.assertEqual(found['arithmetic/people/sweep/align_score@0.5'], 1)
+    # Two samples that say different things: nothing was collapsed.
+    self.assertEqual(found['arithmetic/alone'], 1)
+    self.assertEqual(found['arithmetic/collapse'], 1)
     # The controlled world of the config, by its closed form.
     self.assertAlmostEqual(
       found['controlled/length/observed@dial=1'], 0.9375, places=6
@@ -365,15 +420,59 @@ class StudyTest(parameterized.TestCase):
     (run / 'config.json').write_text(
       json.dumps({'experiment': 'calibration.length_bias.experiment'})
     )
-    paths = study_plots.draw(run)
+    paths = length_plots.draw(run)
     names = [path.stem.rpartition('arithmetic-')[2] for path in paths]
     self.assertEqual(
-      names, ['heat', 'ranking', 'scatter', 'agreement', 'world-dial']
+      names,
+      ['heat', 'ranking', 'scatter', 'agreement', 'people', 'world-dial'],
     )
     for path in paths:
       self.assertGreater(path.stat().st_size, 5000)
-    shown = study_plots.show(run, colour=False)
+    shown = length_plots.show(run, colour=False)
     self.assertRegex(shown, rf'tokens .*{summary[f"mean/{key}"]:.3f}')
+    self.assertIn('run, arithmetic: 100% of samples: nearly every', shown)
+
+  def test_misspelt_files_and_models_are_named_before_anything_is_asked(self):
+    for name in ('large.ckpt', 'ratings.jsonl'):
+      (self.folder / name).touch()
+    for change, what in (
+      (dict(align='larg.ckpt'), "study.align must .*mean 'large.ckpt'"),
+      (dict(ratings='rating.jsonl'), "study.ratings .*mean 'ratings.jsonl'"),
+      (dict(align='large.ckpt'), "package 'alignscore'.*study.align to ''"),
+    ):
+      cfg = self.config()
+      cfg['study'] |= {k: str(self.folder / v) for k, v in change.items()}
+      with self.assertRaisesRegex(ValueError, what):
+        experiment.build(cfg)
+    self.align_score()
+    cfg['study']['align_model'] = 'roberta-larg'
+    with self.assertRaisesRegex(ValueError, "did you mean 'roberta-large'"):
+      experiment.build(cfg)
+
+  def test_ratings_of_several_sets_and_of_none(self):
+    path = self.folder / 'ratings.csv'
+    path.write_text('id,label\nb-1,1\nboth,0\n')
+    study = study_lib.Study(ratings=str(path))
+
+    def cells(**ids):
+      return {
+        name: mock.Mock(
+          said=[support.said(support.question(id=i), ['1']) for i in row]
+        )
+        for name, row in ids.items()
+      }
+
+    found = study_lib.rated(
+      study, cells(a=['a-1', 'both'], b=['b-1', 'both'], c=['c-1'])
+    )
+    np.testing.assert_array_equal(found['a'].labels, [[np.nan, 0]])
+    np.testing.assert_array_equal(found['b'].labels, [[1, 0]])
+    self.assertIsNone(found['c'])
+    with self.assertRaisesRegex(ValueError, 'none of the 1 .* such as c-1'):
+      study_lib.rated(study, cells(c=['c-1']))
+    self.assertEqual(
+      study_lib.rated(study_lib.Study(), {'a': None}), {'a': None}
+    )
 
   @parameterized.parameters(
     ('record', dict(styles=('cot',)), r"record.styles must be \('sentence',\)"),

@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import scipy.stats
 from absl.testing import absltest, parameterized
 
 from calibration.correctness import lexical, ratings
@@ -47,8 +48,15 @@ class AurocsTest(parameterized.TestCase):
     holes = np.where(rng.random(COUNT) < 0.4, np.nan, full)
     rare = np.where(np.arange(COUNT) < 5, 1.0, 0.0)
     never, unknown = np.zeros(COUNT), np.full(COUNT, np.nan)
+    # Right where `b` is low, for short answers more than for long ones.
+    told = cls.scores['b'] + 0.4 * cls.lengths - 1.8 < 0
     cls.labels = dict(
-      full=full, holes=holes, rare=rare, never=never, unknown=unknown
+      full=full,
+      holes=holes,
+      rare=rare,
+      never=never,
+      unknown=unknown,
+      told=told.astype(float),
     )
     with jax.debug_key_reuse(True):
       cls.found = tables.aurocs(
@@ -78,6 +86,21 @@ class AurocsTest(parameterized.TestCase):
       self.found[f'{setting}/within_share'], counted / total, places=5
     )
 
+  @parameterized.parameters('a', 'b', 'less')
+  def test_partial_is_the_auroc_of_residuals_of_ranks(self, name):
+    ranks, lengths = map(
+      scipy.stats.rankdata, (self.scores[name], self.lengths)
+    )
+    slope, level = np.polyfit(lengths, ranks, 1)
+    left = np.round(ranks - slope * lengths - level, 6)
+    want = by_pairs(left, self.labels['told'])
+    estimate, low, high = self.found[f'told/{name}/partial']
+    self.assertAlmostEqual(estimate, want, delta=2e-3)
+    self.assertBetween(estimate, low, high)
+    if name == 'b':
+      # Uncertainties: who is surer is right.
+      self.assertGreater(estimate, 0.9)
+
   def test_length_is_at_a_half_where_it_is_controlled(self):
     for setting in ('full', 'holes', 'rare'):
       for kind in ('within', 'partial'):
@@ -87,7 +110,9 @@ class AurocsTest(parameterized.TestCase):
 
   def test_few_are_flagged_and_one_class_is_counted_and_left_out(self):
     found = self.found
-    self.assertEqual([found[f'{s}/few'] for s in self.labels], [0, 0, 1, 1, 1])
+    self.assertEqual(
+      [found[f'{s}/few'] for s in self.labels], [0, 0, 1, 1, 1, 0]
+    )
     self.assertEqual(found['omitted'], 2)
     self.assertIn("'never'", found['never/omitted'])
     self.assertIn('both classes are needed', found['never/omitted'])

@@ -49,6 +49,9 @@ class MeasureTest(absltest.TestCase):
         sample_right=(12 * 0.6 + 16 * 0.8) / 40,
         cut=0,
         greedy_right=0.7,
+        # Every class has two samples at least.
+        alone=0,
+        collapse=0,
         # 28 right and 12 wrong: 16 x 8 pairs won, 12 x 8 + 16 x 4 tied.
         auroc=(128 + 160 / 2) / 336,
       ),

@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from absl.testing import absltest
 
+from calibration.correctness import collapse
 from calibration.recording import log, record
 from calibration.semantic import experiment
 from calibration.semantic import plots as semantic_plots
@@ -53,7 +54,11 @@ class StudyTest(absltest.TestCase):
   def test_from_a_recording_to_figures(self):
     cfg = self.config()
     self.record(cfg)
-    with mock.patch.object(record, 'open_model', side_effect=AssertionError):
+    # No sample is alone in these cells: the note is forced.
+    with (
+      mock.patch.object(record, 'open_model', side_effect=AssertionError),
+      mock.patch.object(collapse, 'ALONE', -1.0),
+    ):
       (summary,) = variants.sweep(cfg, self.folder / 'run')['smollm2']
     self.assertAlmostEqual(summary['arithmetic/concise/gap'], 0, places=5)
     self.assertAlmostEqual(summary['arithmetic/cot/gap'], 0.3, places=5)
@@ -91,7 +96,10 @@ class StudyTest(absltest.TestCase):
     self.assertLen(paths, 2)
     for path in paths:
       self.assertGreater(path.stat().st_size, 5000)
-    rows = semantic_plots.show(run, colour=False).splitlines()
+    table, *notes = semantic_plots.show(run, colour=False).split('\n\n')
+    self.assertLen(notes, 2)
+    self.assertIn('arithmetic/cot: 0% of samples: nearly every', notes[1])
+    rows = table.splitlines()
     self.assertLen(rows, 3)
     self.assertRegex(rows[2], r'arithmetic/cot +40 +20 +0\.500 +0\.800 +0\.300')
 
