@@ -289,6 +289,23 @@ class WeightsTest(parameterized.TestCase):
     conf, right = arrays(A, RIGHT)
     self.assertTrue(np.isnan(function(conf, right, jnp.zeros(10, bool))))
 
+  def test_no_answers_are_empty_bins_and_no_error(self):
+    nothing = jnp.zeros(0)
+    for find, kwargs in (
+      (metrics.by_width, dict(bins=3)),
+      (metrics.by_mass, dict(bins=3)),
+      (metrics.by_level, {}),
+    ):
+      found = find(nothing, nothing, **kwargs)
+      np.testing.assert_array_equal(found.weight, np.zeros(len(found.weight)))
+      self.assertTrue(np.isnan(metrics.ece(found)))
+    none = jnp.zeros(0, jnp.int32)
+    found = metrics.by_counts(none, jnp.int32(9), none, bins=3)
+    np.testing.assert_array_equal(np.stack(found), np.zeros((3, 3)))
+    # Leading axes stay.
+    found = metrics.by_width(jnp.zeros((2, 0)), jnp.zeros((2, 0)), bins=3)
+    np.testing.assert_array_equal(found.weight, np.zeros((2, 3)))
+
   def test_float32_keeps_up_with_float64(self):
     conf, right = world(6, 300_000, 20)
     rng = np.random.default_rng(2)
