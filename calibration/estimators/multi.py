@@ -1,7 +1,7 @@
 """How uncertain a model is, from several answers; higher is less sure.
 
-Methods 4 to 6 of section 2.1 of docs/papers/uq_length_bias.md. Everything is
-in log-probabilities until the last step.
+Methods 4 to 6 of section 2.1 of docs/papers/uq_length_bias.md, in
+log-probabilities until the last step.
 
 Shapes: N questions, S samples, L tokens with padding at the end.
 """
@@ -19,12 +19,13 @@ from calibration.estimators import single
 MASSES = ('normalised', 'raw', 'sampled', 'count')
 
 
+@jax.jit
 def log_naive_entropy(
   sample_logprobs: Float[Array, 'N S L'],
   sample_lengths: Int[Array, 'N S'],
   real: Bool[Array, 'N S'] | None = None,
 ) -> Float[Array, ' N']:
-  """Logarithm of `naive_entropy`: the same order, also where p underflows."""
+  """Logarithm of `naive_entropy`: the same order, without underflow."""
   logp_NS = single.sequence_logprob(sample_logprobs, sample_lengths)
   logp_NS = jnp.minimum(logp_NS, 0.0)  # rounding may leave it above
   # A certain sample adds exp(0) * 0 = 0, whose logarithm is -inf.
@@ -34,25 +35,27 @@ def log_naive_entropy(
   return special.logsumexp(terms_NS, axis=-1)
 
 
+@jax.jit
 def naive_entropy(
   sample_logprobs: Float[Array, 'N S L'],
   sample_lengths: Int[Array, 'N S'],
   real: Bool[Array, 'N S'] | None = None,
 ) -> Float[Array, ' N']:
-  """Eq. 7: -sum_s p(y_s) log p(y_s), over all samples, repeated ones too.
+  """Eq. 7: -sum_s p(y_s) log p(y_s) over all samples, with repeated ones.
 
   Args:
-    sample_logprobs: of the tokens, in nats.
-    sample_lengths: tokens of each sample.
-    real: False where there is no sample; None where all are.
+    sample_logprobs: log-probabilities of the tokens, in nats.
+    sample_lengths: number of tokens of each sample.
+    real: False where there is no sample; None if all are samples.
 
   Returns:
-    Not an entropy of anything that sums to one: it falls to 0 both for sure
-    models and for samples so long that each is all but impossible.
+    No entropy of a distribution, as the p(y_s) do not sum to one: it falls to 0
+    for sure models, and for samples so long that each is nearly impossible.
   """
   return jnp.exp(log_naive_entropy(sample_logprobs, sample_lengths, real))
 
 
+@jax.jit
 def monte_carlo_entropy(
   sample_logprobs: Float[Array, 'N S L'],
   sample_lengths: Int[Array, 'N S'],
@@ -60,13 +63,13 @@ def monte_carlo_entropy(
 ) -> Float[Array, ' N']:
   """-mean_s log p(y_s): what sampling estimates of a model's entropy, nats.
 
-  Not of the paper's eight: Eq. 7 is not this, but the code that the paper
-  builds on takes it, by length, for its regular entropy.
+  It is not one of the paper's eight, whose Eq. 7 differs; the code that the
+  paper builds on uses it, normalised by length, as its regular entropy.
 
   Args:
-    sample_logprobs: of the tokens, in nats.
-    sample_lengths: tokens of each sample.
-    real: False where there is no sample; None where all are.
+    sample_logprobs: log-probabilities of the tokens, in nats.
+    sample_lengths: number of tokens of each sample.
+    real: False where there is no sample; None if all are samples.
   """
   logp_NS = single.sequence_logprob(sample_logprobs, sample_lengths)
   return -jnp.mean(logp_NS, -1, where=real)
@@ -84,33 +87,33 @@ def semantic_entropy(
 ) -> Float[Array, ' N']:
   """Entropy over clusters of meaning, in nats; methods 5 and 6.
 
-  A cluster's mass is the sum of its unique members' probabilities. How that
-  goes together with the normalisations is not stated; ours are:
+  A cluster's mass is the sum of its unique members' probabilities. The paper
+  does not state how this combines with normalisation; ours are:
 
-  * `normalised`: masses divided by their sum, then H. As the code that the
-    paper builds on, which also counts repeated members: pass all of them as
-    unique for its numbers.
+  * `normalised`: masses divided by their sum, then H. The code that the paper
+    builds on does the same with repeated members: pass all samples as unique
+    for its numbers.
   * `raw`: -sum m log m of the masses as they are. Negative where one is above
     1, as probabilities by length may be.
   * `sampled`: -mean over samples of log m, the default of lm-polygraph 0.7.0.
-  * `count`: masses are shares of samples, repeated ones included;
-    probabilities are not looked at.
+  * `count`: masses are shares of samples, with repeated ones; probabilities
+    do not count.
 
   Args:
-    sample_logprobs: of the tokens, in nats.
-    sample_lengths: tokens of each sample.
-    clusters: any numbers, the same for samples that mean the same; negative
-      where there is no sample.
+    sample_logprobs: log-probabilities of the tokens, in nats.
+    sample_lengths: number of tokens of each sample.
+    clusters: any numbers, equal for samples that mean the same; negative where
+      there is no sample.
     unique: True at the first of samples with identical tokens.
     by_length: a sample's probability is exp of the mean, not of the sum, of
       its tokens' log-probabilities.
     masses: one of `MASSES`.
 
   Returns:
-    0 where no cluster has mass.
+    0 if no cluster has mass.
 
   Raises:
-    ValueError: another name of masses.
+    ValueError: `masses` is no name in `MASSES`.
   """
   if masses not in MASSES:
     raise ValueError(

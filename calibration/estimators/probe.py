@@ -1,10 +1,10 @@
 """Learned uncertainty: a logistic regression on a hidden state.
 
 Methods 7 and 8 of section 2.1 of docs/papers/uq_length_bias.md: the state of
-the final answer token, and a correctness label (ROUGE-L above 0.5, or a
-judge's). Layer and scaling are not stated there: the caller passes the
-layer's states, unscaled as in the code that the paper builds on. On the host,
-with scikit-learn (the extra `calibration`).
+the final answer token predicts a correctness label (ROUGE-L above 0.5, or a
+judge's). The paper states neither layer nor scaling: the caller passes states
+of one layer, unscaled as in the code that the paper builds on. Runs on the
+host, with scikit-learn (the extra `calibration`).
 
 Shapes: N answers, D width.
 """
@@ -17,10 +17,13 @@ from sklearn import linear_model, model_selection
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Probe:
-  """How a probe is fitted: `folds` parts, each predicted by the others.
+  """How a probe is fitted.
 
-  `tolerance` and `iterations` are the paper's. `inverse_penalty` is
-  scikit-learn's C at its default.
+  Attributes:
+    folds: parts of the answers; each is predicted by a probe on the others.
+    tolerance: of L-BFGS, the paper's.
+    iterations: most steps of L-BFGS, the paper's.
+    inverse_penalty: scikit-learn's C, at its default.
   """
 
   folds: int = 5
@@ -49,24 +52,23 @@ def out_of_fold(
   """P(wrong) of every answer, by a probe that has not seen it or its group.
 
   Each probe has its own scale, which adds a little noise to an AUROC over all
-  answers, as it does in practice. A probe from questions set apart is one fold
-  of this.
+  answers.
 
   Args:
     states: [N, D], finite.
-    labels: [N], 1 for correct, 0 for wrong, NaN where nobody knows: those are
-      predicted and never fitted on.
-    groups: [N], of what an answer is about, of any type; None where every
-      answer is about something else.
+    labels: [N], 1 for correct, 0 for wrong, NaN where unknown: these answers
+      are predicted and never fitted on.
+    groups: [N] of any type, equal for answers about the same thing; None if all
+      are about different things.
     probe: how to fit.
-    seed: of the folds.
+    seed: seed of the folds.
 
   Returns:
     [N] in [0, 1], float64.
 
   Raises:
-    ValueError: shapes that differ, labels that are none, or too few of a class
-      or of groups to fit every fold.
+    ValueError: shapes differ, a label is not 0, 1 or NaN, or there are too few
+      answers of a class, or too few groups, to fit every fold.
   """
   states, labels = np.asarray(states, np.float64), np.asarray(labels, float)
   groups = np.arange(len(labels)) if groups is None else np.asarray(groups)

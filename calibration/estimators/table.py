@@ -1,4 +1,4 @@
-"""All estimators by name, of all answers in one program.
+"""All estimators by name, for all answers in one program.
 
 Shapes: N questions, S samples, L tokens with padding at the end.
 """
@@ -12,18 +12,18 @@ from calibration.estimators import multi, single
 
 
 class Answers(struct.PyTreeNode):
-  """What a model answered, and how probable each token was.
+  """A model's answers as the probabilities of their tokens.
 
   Attributes:
-    logprobs: of the tokens of the greedy answer, in nats.
-    entropies: of the model's next-token distributions there, in nats.
-    lengths: tokens of the greedy answer.
-    characters: its characters.
-    sample_logprobs: of the tokens of the samples.
-    sample_lengths: their tokens.
-    clusters: the same number for samples that mean the same; negative where
-      there is no sample.
-    unique: the first of samples with identical tokens.
+    logprobs: log-probabilities of the greedy answer's tokens, in nats.
+    entropies: entropies of the next-token distributions there, in nats.
+    lengths: number of tokens of the greedy answer.
+    characters: number of its characters.
+    sample_logprobs: log-probabilities of the samples' tokens.
+    sample_lengths: number of tokens of each sample.
+    clusters: equal numbers for samples that mean the same; negative where there
+      is no sample.
+    unique: True at the first of samples with identical tokens.
   """
 
   logprobs: Float[Array, 'N L']
@@ -40,7 +40,7 @@ def check(answers: Answers) -> None:
   """Raises unless the arrays fit and hold log-probabilities; on the host.
 
   Raises:
-    ValueError: naming the array, what was expected and what came.
+    ValueError: names the array, what was expected and what came.
   """
   count, most = answers.logprobs.shape
   samples, most_sampled = answers.sample_logprobs.shape[1:]
@@ -69,7 +69,7 @@ def check(answers: Answers) -> None:
       )
     real = values[np.arange(room) < lengths[..., None]]
     sign = 1 if name == 'entropies' else -1
-    # A rounding error above 0 is what softmaxes give.
+    # Softmaxes may round to a little above 0.
     wrong = ~np.isfinite(real) | (sign * real < -1e-3)
     if wrong.any():
       raise ValueError(
@@ -83,8 +83,8 @@ def check(answers: Answers) -> None:
 def estimate(answers: Answers) -> dict[str, Float[Array, ' N']]:
   """Uncertainties by the keys of `names.NAMES`, without the probes.
 
-  `nsp` and `naive` are on a log scale: ranks are the methods', and nothing
-  underflows. Probes need labels: calibration/estimators/probe.py.
+  `nsp` and `naive` are on a log scale, which keeps the ranks and does not
+  underflow. Probes need labels: calibration/estimators/probe.py.
   """
   sampled = (answers.sample_logprobs, answers.sample_lengths)
   meanings = (answers.clusters, answers.unique)

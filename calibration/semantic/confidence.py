@@ -1,4 +1,4 @@
-"""How sure a model is of what it means, from samples or from likelihoods.
+"""How sure a model is of its answers' meaning, from samples or likelihoods.
 
 Sections 2 and 4 of docs/papers/semantic_calibration.md. Classes of a question
 are numbered by first appearance, so that ties go to the one seen first.
@@ -30,12 +30,12 @@ class Confidence(NamedTuple):
 def counts(
   numbers: Int[Array, 'Q S'], *, classes: int, weights=None
 ) -> Float[Array, 'Q K']:
-  """Samples of each class, or the sum of their weights.
+  """Number of samples in each class, or the sum of their weights.
 
   Args:
     numbers: class of each sample, in [0, classes).
-    classes: K, the most that a question has.
-    weights: [Q, S], 1 where absent.
+    classes: K, the number of classes of the question that has most.
+    weights: [Q, S]; None for weights of 1.
   """
   hot_QSK = jax.nn.one_hot(numbers, classes)
   if weights is None:
@@ -43,26 +43,28 @@ def counts(
   return jnp.einsum('qs,qsk->qk', weights, hot_QSK)
 
 
+@functools.partial(jax.jit, static_argnames='classes')
 def plug_in(numbers: Int[Array, 'Q S'], *, classes: int) -> Confidence:
   """Share of the samples in the most frequent class; section 4, step 4.
 
-  Its value times S is a whole number: bin it as one. It is too high by what
-  the largest of K noisy counts is above its mean.
+  Its value times S is a whole number, by which it should be binned. It is
+  biased upwards: the largest of K noisy counts is above its mean.
   """
   mass_QK = counts(numbers, classes=classes)
   top_Q = jnp.argmax(mass_QK, -1).astype(jnp.int32)
   return Confidence(top_Q, mass_QK.max(-1) / numbers.shape[1])
 
 
+@functools.partial(jax.jit, static_argnames='classes')
 def split_half(
   numbers: Int[Array, 'Q S'], *, classes: int
 ) -> tuple[Confidence, Confidence]:
-  """The class by one half of the samples, its share in the other; both ways.
+  """The top class of one half of the samples, with its share in the other.
 
-  The share is an unbiased estimate of the mass of the class that was chosen.
+  Both ways. The share is an unbiased estimate of the mass of the chosen class.
 
   Raises:
-    ValueError: fewer than two samples.
+    ValueError: there are fewer than two samples.
   """
   half = numbers.shape[1] // 2
   if half < 1:
@@ -81,6 +83,7 @@ def split_half(
   return out[0], out[1]
 
 
+@functools.partial(jax.jit, static_argnames='classes')
 def likelihood_weighted(
   numbers: Int[Array, 'Q S'],
   logprobs: Float[Array, 'Q S'],
@@ -88,12 +91,12 @@ def likelihood_weighted(
   *,
   classes: int,
 ) -> Confidence:
-  """Mass of the distinct samples by their likelihood, among what was drawn.
+  """The top class when the distinct samples are weighted by their likelihood.
 
   Args:
     numbers: see `counts`.
-    logprobs: of whole samples, nats.
-    unique: False for a sample that came before.
+    logprobs: log-probabilities of whole samples, in nats.
+    unique: False for a sample with the same tokens as an earlier one.
     classes: K.
   """
   shown_QS = jnp.where(unique, logprobs, -jnp.inf)
@@ -103,7 +106,8 @@ def likelihood_weighted(
   return Confidence(top_Q, mass_QK.max(-1))
 
 
+@jax.jit
 def entropy(mass: Float[Array, 'Q K']) -> Float[Array, ' Q']:
-  """Of the classes, nats; mass is normalised first."""
+  """Entropy over classes in nats, of the normalised mass."""
   p_QK = mass / mass.sum(-1, keepdims=True)
   return -jnp.sum(jax.scipy.special.xlogy(p_QK, p_QK), -1)

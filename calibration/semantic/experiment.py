@@ -76,7 +76,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
 def means(
   figures: Mapping[str, Any], styles: Sequence[str]
 ) -> dict[str, float]:
-  """Of each style over its sets, for the table of a sweep."""
+  """Means of each style over its sets, for the table of a sweep."""
   out = {}
   for style in styles:
     for key in ('smece', 'floor', 'gap'):
@@ -102,19 +102,20 @@ def measure(
   """All figures of a cell, and its reliability diagram.
 
   Args:
-    name: for messages.
+    name: the cell's name, for messages.
     key: consumed here.
     cell: see cell.py.
-    style: it was asked in.
-    config: of the probe that predicts the model's own distribution.
+    style: the style in which the cell was asked.
+    config: settings of the probe that predicts the model's own distribution.
     draws: replicates of an interval.
   """
+  # What stands between programs is on the host: eager operations are compiled
+  # one by one.
   numbers = jnp.asarray(cell.numbers)
-  right = jnp.asarray(cell.right)
   samples, classes = numbers.shape[1], cell.classes
   plug = confidence.plug_in(numbers, classes=classes)
-  correct = correct_of(plug, right)
-  split = split_gap(numbers, right)
+  correct = jnp.asarray(correct_of(plug, cell.right))
+  split = split_gap(numbers, cell.right)
   diagram_key, exact_key, answered_key = jax.random.split(key, 3)
   drawn = reliability.measure(
     name,
@@ -125,8 +126,10 @@ def measure(
     split_gap=split,
     draws=draws,
   )
-  counts = jnp.round(plug.value * samples).astype(jnp.int32)
-  bins = binned.by_counts(counts, jnp.int32(samples), correct)
+  counts = np.round(np.asarray(plug.value) * samples).astype(np.int32)
+  bins = binned.by_counts(
+    jnp.asarray(counts), jnp.asarray(np.int32(samples)), correct
+  )
   levels = binned.by_level(plug.value, correct)
   mass = confidence.counts(numbers, classes=classes)
   out = {
@@ -145,45 +148,46 @@ def measure(
     'ece': float(binned.ece(bins)),
     'rms': float(binned.rmsce(bins)),
     'brier': float(binned.brier(plug.value, correct)),
-    'entropy': float(confidence.entropy(mass).mean()),
+    'entropy': float(np.mean(confidence.entropy(mass))),
     'unanswered': float(1 - _sampled(cell, cell.answered).mean()),
     'sample_right': float(_sampled(cell, cell.right).mean()),
     'cut': float(1 - np.mean([one.ended for one in cell.said])),
     'greedy_right': float(np.mean([greedy_right(o, style) for o in cell.said])),
   }
-  # Without end where every sample agreed and was wrong: then it is left out.
+  # It is infinite if every sample agreed and was wrong, and then left out.
   if np.isfinite(loss_gap := float(binned.loss_gap(levels))):
     out['loss_gap'] = loss_gap
-  if 0 < correct.sum() < len(correct):
+  if 0 < drawn.right < 1:
     out['auroc'] = float(auroc_lib.auroc(plug.value, correct))
   out |= collapse.measured(cell.numbers)
-  out |= _weighted(cell, numbers, right)
+  out |= _weighted(cell, numbers)
   out |= _exact(name, exact_key, cell, style, draws)
   out |= answered.measure(
     answered_key, cell.numbers, cell.answered, cell.right, draws=draws
   )
-  out |= own_distribution(cell, mass / samples, config)
+  out |= own_distribution(cell, np.asarray(mass) / samples, config)
   out |= _recalibrated(cell, plug.value, correct)
   return out, drawn
 
 
-def correct_of(found: confidence.Confidence, right) -> jax.Array:
-  """Whether the class of a confidence is right, float32 [Q]."""
-  picked = jnp.take_along_axis(right, found.top[:, None], -1)[:, 0]
-  return picked.astype(jnp.float32)
+def correct_of(found: confidence.Confidence, right) -> np.ndarray:
+  """Whether the class of a confidence is right, float32 [Q]; on the host."""
+  top_Q1 = np.asarray(found.top)[:, None]
+  picked_Q1 = np.take_along_axis(np.asarray(right), top_Q1, -1)
+  return picked_Q1[:, 0].astype(np.float32)
 
 
-def split_gap(numbers: jax.Array, right: jax.Array) -> float:
+def split_gap(numbers: jax.Array, right) -> float:
   """Mean confidence less accuracy by split halves: no winner's curse."""
   gaps = [
-    jnp.mean(half.value - correct_of(half, right))
+    np.mean(np.asarray(half.value) - correct_of(half, right))
     for half in confidence.split_half(numbers, classes=right.shape[1])
   ]
   return float(np.mean(gaps))
 
 
 def greedy_right(one, style: str) -> bool:
-  """Whether the most probable text means a right answer."""
+  """Whether the greedy text means a right answer."""
   said = collapse.label(one.question, one.greedy, style)
   return collapse.is_right(one.question, style, said)
 
@@ -193,15 +197,15 @@ def _sampled(cell, flags) -> np.ndarray:
   return np.take_along_axis(flags, cell.numbers, 1)
 
 
-def _weighted(cell, numbers, right) -> dict[str, float]:
-  """Confidences from the likelihoods of what was drawn."""
+def _weighted(cell, numbers) -> dict[str, float]:
+  """Errors of the confidences that likelihoods of the samples give."""
   found = confidence.likelihood_weighted(
     numbers,
     jnp.asarray(cell.totals),
     jnp.asarray(cell.unique),
     classes=cell.classes,
   )
-  correct = correct_of(found, right)
+  correct = jnp.asarray(correct_of(found, cell.right))
   return {
     'weighted/smece': float(smooth.smece(found.value, correct).value),
     'weighted/gap': float(binned.gap(found.value, correct)),
@@ -209,7 +213,7 @@ def _weighted(cell, numbers, right) -> dict[str, float]:
 
 
 def _exact(name, key, cell, style, draws) -> dict[str, float]:
-  """The same without sampling, where the answers are a closed set."""
+  """Errors without sampling, where the answers are a closed set."""
   conf, correct, covered = [], [], []
   for one in cell.said:
     masses = cell_lib.exact_masses(one, style)
@@ -219,23 +223,23 @@ def _exact(name, key, cell, style, draws) -> dict[str, float]:
     conf.append(masses[top])
     correct.append(collapse.is_right(one.question, style, top))
     covered.append(sum(masses.values()))
-  c, a = jnp.array(conf, jnp.float32), jnp.array(correct, jnp.float32)
-  c = jnp.clip(c, 0.0, 1.0)  # float32 sums
+  c = np.clip(np.array(conf, np.float32), 0.0, 1.0)  # float32 sums
+  c, a = jnp.asarray(c), jnp.asarray(np.array(correct, np.float32))
   floor = resampling.null_floor(
     reliability.smece, key, c, draws=max(draws // 5, 1)
   )
   binned.check(name, c, a)
   return {
     'exact/covered': float(np.mean(covered)),
-    'exact/confidence': float(c.mean()),
-    'exact/right': float(a.mean()),
+    'exact/confidence': float(np.mean(c)),
+    'exact/right': float(np.mean(a)),
     'exact/gap': float(binned.gap(c, a)),
     'exact/smece': float(smooth.smece(c, a).value),
     'exact/floor': float(floor[0]),
   }
 
 
-# Shares by rank that the probe predicts; the rest are one.
+# Number of shares by rank that the probe predicts; the rest are summed.
 _RANKS = 5
 
 
@@ -247,39 +251,41 @@ def halves(groups: np.ndarray) -> np.ndarray:
 
 
 def own_distribution(
-  cell: cell_lib.Cell, share: jax.Array, config: probe.ProbeConfig
+  cell: cell_lib.Cell, share: np.ndarray, config: probe.ProbeConfig
 ) -> dict[str, float]:
   """How well the prompt's hidden state tells the model's own shares by rank.
 
-  By a linear probe fitted on one half of the questions, read on the other, and
-  the other way round. Answers differ by question, so shares are by rank (ours);
-  `probe/constant` is the prediction that reads nothing.
+  A linear probe is fitted on one half of the questions and read on the other,
+  both ways. Answers differ by question, so shares are by rank (ours);
+  `probe/constant` is a prediction that reads nothing.
   """
   x = jnp.asarray(np.stack([one.prompt_hidden for one in cell.said]))
-  if share.shape[1] < _RANKS:
-    share = jnp.pad(share, ((0, 0), (0, _RANKS - share.shape[1])))
-  pi = probe.by_rank(share, _RANKS)
-  valid = jnp.ones(pi.shape, bool)
+  missing = max(_RANKS - share.shape[1], 0)
+  share = np.pad(share, ((0, 0), (0, missing)))
+  pi = probe.by_rank(jnp.asarray(share), _RANKS)
+  valid = jnp.asarray(np.ones(pi.shape, bool))
   half = halves(cell.groups)
   found = {'probe/kl': [], 'probe/constant': []}
   for train in (half, ~half):
-    train = jnp.asarray(train)
+    train, other = jnp.asarray(train), jnp.asarray(~train)
     head = probe.fit_linear(x, pi, train, valid, config=config)
     log_q = probe.predict(head, x, valid)
-    found['probe/kl'].append(probe.report(log_q, pi, ~train).kl)
+    found['probe/kl'].append(probe.report(log_q, pi, other).kl)
     flat = probe.constant(pi, train)
-    found['probe/constant'].append(probe.report(flat, pi, ~train).kl)
+    found['probe/constant'].append(probe.report(flat, pi, other).kl)
   return {name: float(np.mean(values)) for name, values in found.items()}
 
 
 def _recalibrated(cell, conf, correct) -> dict[str, float]:
-  """What a tilt that was learned on one half does for the other."""
+  """The effect of a tilt that is learned on one half on the other half."""
   half = halves(cell.groups)
-  after, saved = np.array(conf), []
+  c, a = np.asarray(conf), np.asarray(correct)
+  after, saved = np.array(c), []
   for train in (half, ~half):
-    fitted = recalibrate.fit(conf[train], correct[train])
-    after[~train] = recalibrate.apply(fitted, conf[~train])
-    saved.append(recalibrate.recovered(fitted, conf[~train], correct[~train]))
+    other = jnp.asarray(c[~train]), jnp.asarray(a[~train])
+    fitted = recalibrate.fit(jnp.asarray(c[train]), jnp.asarray(a[train]))
+    after[~train] = recalibrate.apply(fitted, other[0])
+    saved.append(recalibrate.recovered(fitted, *other))
   return {
     'tau/smece': float(smooth.smece(jnp.asarray(after), correct).value),
     'tau/saved': float(np.mean(saved)),

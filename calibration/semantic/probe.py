@@ -1,11 +1,11 @@
 """Can the model's own distribution over answers be told from the question?
 
 arXiv 2511.04869, docs/papers/semantic_calibration.md sections 3.4 and 5: a
-probe reads the question alone and predicts pi_x, the distribution over semantic
-classes that the model's own samples have. What it lacks, KL(pi_x || q(x)), says
-how hard the witnesses of W_B are to represent. Two probes: softmax regression
-on the last hidden state of the prompt, and rank-8 LoRA (lm/lora.py) under the
-same head. The paper states rank, input and target; optimiser, head, classes and
+probe reads the question alone and predicts pi_x, the distribution of the
+model's own samples over semantic classes. Its gap, KL(pi_x || q(x)), says how hard the
+witnesses of W_B are to represent. There are two probes: softmax regression on
+the last hidden state of the prompt, and rank-8 LoRA (lm/lora.py) under the same
+head. The paper states rank, input and target; optimiser, head, classes and
 stopping are ours.
 
 Shapes: Q questions, P tokens, D width, C classes. In nats.
@@ -33,9 +33,15 @@ Read = Callable[[Any, Array], Array]
 class ProbeConfig:
   """How probes are fitted.
 
-  `penalty` on squared weights, in nats; `iterations` of L-BFGS. LoRA of `rank`
-  takes `steps` of Adam on `batch` questions at `rate`, and keeps the one that
-  is best on `left_out` of the training questions, looked at every `look`.
+  Attributes:
+    penalty: on squared weights of the linear probe, in nats.
+    iterations: steps of L-BFGS.
+    rank: of LoRA.
+    steps: of Adam, for LoRA.
+    batch: questions a step.
+    rate: learning rate of Adam.
+    left_out: share of the training questions that chooses the best step.
+    look: steps between two of these choices.
   """
 
   penalty: float = 1e-4
@@ -83,15 +89,16 @@ class Report(NamedTuple):
 def top_classes(
   pi: Float[Array, 'Q C'], train: Bool[Array, ' Q'], keep: int
 ) -> tuple[Float[Array, 'Q k'], Int[Array, ' keep']]:
-  """The `keep` classes that most mass falls on in training, and all others.
+  """The `keep` classes with most mass in training, and all others as one.
 
   Args:
-    pi: rows may sum to less than one, and the rest is of no class of theirs.
-    train: questions that choose.
+    pi: rows may sum to less than one; the rest belongs to the others.
+    train: True for the questions that choose the classes.
     keep: at most C.
 
   Returns:
-    Mass of each, the last column all else; and which classes they are.
+    The mass of each class, with the others in the last column; and the numbers
+    of the classes.
   """
   mass = jnp.sum(jnp.where(train[:, None], pi, 0.0), axis=0)
   _, chosen = jax.lax.top_k(mass, keep)
@@ -100,8 +107,9 @@ def top_classes(
   return jnp.concatenate([kept, rest], axis=1), chosen
 
 
+@functools.partial(jax.jit, static_argnums=1)
 def by_rank(pi: Float[Array, 'Q C'], keep: int) -> Float[Array, 'Q k']:
-  """Mass by rank, for classes that each question has of its own.
+  """Mass by rank, for questions that each have their own classes.
 
   With `keep` = 1 this is (c, 1 - c): the probe predicts the confidence alone.
   """
@@ -119,12 +127,13 @@ def _cross_entropy(log_q, pi):
   return -jnp.sum(jnp.where(pi > 0, pi * log_q, 0.0), axis=-1)
 
 
+@jax.jit
 def report(
   log_q: Float[Array, 'Q C'],
   pi: Float[Array, 'Q C'],
   weights: Float[Array, ' Q'] | Bool[Array, ' Q'],
 ) -> Report:
-  """How far predictions are from distributions, over questions that count."""
+  """Cross-entropy, entropy and gap, as means over questions with weights."""
   share = weights.astype(jnp.float32)
   share = share / share.sum()
   ce = jnp.sum(share * _cross_entropy(log_q, pi))
@@ -133,10 +142,11 @@ def report(
   return Report(ce=ce, entropy=entropy, kl=ce - entropy)
 
 
+@jax.jit
 def constant(
   pi: Float[Array, 'Q C'], train: Bool[Array, ' Q']
 ) -> Float[Array, 'Q C']:
-  """The prediction that reads no question: log of the mean of training."""
+  """The log of the mean over training questions: a prediction without input."""
   mean = jnp.mean(pi, axis=0, where=train[:, None])
   log_q = jnp.log(jnp.maximum(mean, 1e-9))
   return jnp.broadcast_to(log_q - jax.nn.logsumexp(log_q), pi.shape)
@@ -156,9 +166,9 @@ def fit_linear(
   Args:
     x: hidden states.
     pi: targets.
-    train: questions that are learned from; others may hold anything finite.
+    train: True for the training questions; others may hold anything finite.
     valid: False where a question has no such class: padding of class counts.
-    config: see there.
+    config: see `ProbeConfig`.
   """
   count = train.sum()
   weight_Q = train / count
@@ -197,7 +207,7 @@ def predict(
 
 
 class Tuned(struct.PyTreeNode):
-  """What LoRA trains: its updates by path, and the head's weights."""
+  """The trained parameters: LoRA's updates by path, and the head's weights."""
 
   updates: Any
   weight: Float[Array, 'D C']
@@ -208,7 +218,7 @@ class Tuned(struct.PyTreeNode):
 def _tune(
   read, base, head, updates, tokens, pi, fit, check, valid, key, config
 ):
-  """log q of the best of the looks at `check`, the start among them."""
+  """log q of the step that is best on `check`; the start counts, too."""
   optimiser = optax.adam(optax.cosine_decay_schedule(config.rate, config.steps))
   every = jnp.arange(len(tokens))
   order = jnp.argsort(~fit)  # questions that are learned from, in front
@@ -244,7 +254,7 @@ def _tune(
 
 
 def _left_out(key, groups, held_out, share):
-  """Which training questions choose when to stop: a share of the groups."""
+  """The training questions that choose when to stop: a share of the groups."""
   there = np.unique(groups[~held_out])
   if len(there) < 2:
     raise ValueError(
@@ -276,23 +286,23 @@ def probe(
   *,
   config: ProbeConfig,
 ) -> Probed:
-  """Fits both probes, and reports on the questions that they never met.
+  """Fits both probes, and reports on held-out questions.
 
   Args:
     key: consumed here.
-    read: gives the last hidden state of a prompt; jitted here, so pass the
+    read: returns the last hidden state of a prompt; jitted here, so pass the
       same function for the same model.
-    params: of the model; frozen.
+    params: the model's parameters; frozen.
     tokens: prompts.
     pi: the model's own distributions; rows sum to one.
-    held_out: questions to report on.
-    valid: classes that a question has; all where absent.
-    groups: questions of a group are left out together when LoRA's stopping
-      is chosen, such as one asked in several ways.
-    config: see there.
+    held_out: True for the questions to report on.
+    valid: classes that a question has; None for all.
+    groups: equal for questions that are left out together when LoRA's stopping
+      is chosen, such as one question in several wordings.
+    config: see `ProbeConfig`.
 
   Raises:
-    ValueError: too few questions, or rows that are no distributions.
+    ValueError: there are too few questions, or rows of `pi` do not sum to one.
   """
   total = np.asarray(pi.sum(-1))
   if not np.allclose(total, 1.0, atol=1e-3):

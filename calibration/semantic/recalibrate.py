@@ -1,8 +1,8 @@
 """A learned tau(c): the best tilt of W_B, fitted on a calibration split.
 
-What tilt.py has for one level of confidence, for all of them at once. A tilt of
-tau(c) moves a confidence to sigmoid(logit c + tau(c)), and the change of the
-loss of whole answers is that of the confidences' own log loss,
+tilt.py has the tilt of one level of confidence, this file that of all levels. A
+tilt of tau(c) moves a confidence to sigmoid(logit c + tau(c)), and the loss of
+whole answers changes as the log loss of the confidences does,
 
   E[-tau a + log(1 - c + c e^tau)],
 
@@ -32,7 +32,7 @@ from calibration.semantic import tilt
 _FLOOR = 1e-6
 _ITERATIONS = 60
 _NEWTON = 50
-# Of a tilt by level: a level that is all right or all wrong asks for more.
+# Largest tilt of a level: all right or all wrong, it would ask for more.
 MOST = 20.0
 
 
@@ -52,13 +52,14 @@ class Recalibrator(struct.PyTreeNode):
   slopes: Float[Array, ' J']
 
 
+@jax.jit
 def logits(conf: Float[Array, '...']) -> Float[Array, '...']:
-  """Of confidences, 0 and 1 brought to a finite value."""
+  """Logits of confidences; those of 0 and 1 are finite, too."""
   return special.logit(jnp.clip(conf, _FLOOR, 1.0 - _FLOOR))
 
 
 def _lengths(knots, x):
-  """How much of each piece lies left of x; [..., J]."""
+  """The length of each piece to the left of x; [..., J]."""
   low, high = knots[:-1], knots[1:]
   part = jnp.clip(x[..., None] - low, 0.0, high - low)
   part = part.at[..., 0].add(jnp.minimum(x - knots[0], 0.0))
@@ -130,16 +131,16 @@ def fit(
   """The monotone spline of least log loss on a calibration split.
 
   Args:
-    conf: in [0, 1]; frequencies k/M too.
+    conf: in [0, 1]; may be frequencies k/M.
     correct: 0 or 1, or a probability.
-    pieces: J, between quantiles of the logits; 1 is Platt's scaling of them.
-    penalty: on slopes away from 1, in nats an answer: where nothing speaks for
-      a change, there is none.
+    pieces: J, between quantiles of the logits; 1 is Platt's scaling.
+    penalty: on slopes away from 1, in nats an answer: without evidence for a
+      change there is none.
 
   Raises:
-    ValueError: shapes or numbers that do not fit.
+    ValueError: shapes do not fit, or a number lies outside its range.
   """
-  binned.check('calibration split', conf, jnp.round(correct))
+  binned.check('calibration split', conf, np.round(correct))
   if pieces < 1 or not penalty > 0:
     raise ValueError(
       'pieces must be at least 1 and penalty positive, got '
@@ -156,10 +157,10 @@ def fit(
 def recovered(
   fitted: Recalibrator, conf: Float[Array, ' N'], correct: Float[Array, ' N']
 ) -> Float[Array, '']:
-  """Loss that the tilt saves on these answers, in nats an answer.
+  """The loss that the tilt saves on these answers, in nats an answer.
 
-  Negative where it costs. On answers that were not fitted on this is what the
-  gap `metrics.loss_gap` was worth; that one can only be positive.
+  Negative if it costs. On held-out answers it is the part of `binned.loss_gap`,
+  which is never negative, that could be recovered.
   """
   change = tilt.loss_change(
     tau(fitted, conf), jnp.clip(conf, _FLOOR, 1.0 - _FLOOR), correct
@@ -175,10 +176,10 @@ def tilt_by_level(
   *,
   levels: int,
 ) -> Float[Array, ' L']:
-  """t of least loss at each level, by Newton: tau without any form.
+  """The t of least loss at each level, by Newton's method: tau of any form.
 
-  Confidences of a level may differ; where they do not, this is t* of
-  `tilt.best_tilt`. Within `MOST` of zero; 0 where a level has no answers.
+  Confidences of a level may differ; if they do not, this is t* of
+  `tilt.best_tilt`. Within `MOST` of zero; 0 for a level without answers.
   """
   conf = jnp.clip(conf, _FLOOR, 1.0 - _FLOOR)
 

@@ -26,20 +26,22 @@ def padded(rows, fill=np.nan):
   out = np.full((len(rows), max(map(len, rows)) + 1), fill, np.float32)
   for row, values in zip(out, rows, strict=True):
     row[: len(values)] = values
-  return jnp.asarray(out), jnp.array([len(row) for row in rows])
+  return out, np.array([len(row) for row in rows])
 
 
 def oracle(by_length=False, masses='normalised', unique=None, clusters=None):
   if unique is None:
     unique = ONES > 0
   return float(
-    multi.semantic_entropy(
-      jnp.asarray(SAMPLES),
-      jnp.asarray(ONES),
-      jnp.asarray(CLUSTERS if clusters is None else clusters),
-      jnp.asarray(unique),
-      by_length=by_length,
-      masses=masses,
+    np.asarray(
+      multi.semantic_entropy(
+        SAMPLES,
+        ONES,
+        CLUSTERS if clusters is None else clusters,
+        unique,
+        by_length=by_length,
+        masses=masses,
+      )
     )[0]
   )
 
@@ -61,47 +63,49 @@ class SingleTest(absltest.TestCase):
       single.perplexity(logp, lengths), [1.4057211, 2.8284271], rtol=1e-6
     )
     np.testing.assert_allclose(
-      -single.mean_logprob(logp, lengths)[0], 0.3405504, rtol=1e-6
+      -np.asarray(single.mean_logprob(logp, lengths))[0], 0.3405504, rtol=1e-6
     )
 
   def test_mean_token_entropy_of_the_spec(self):
     rows = ((0.5, 0.5), (0.9, 0.1), (1.0,))
     entropies = [-sum(p * math.log(p) for p in row) for row in rows]
     found = single.mean_token_entropy(*padded([entropies]))
-    self.assertAlmostEqual(float(found[0]), 0.3394101, places=6)
+    self.assertAlmostEqual(float(np.asarray(found)[0]), 0.3394101, places=6)
 
   def test_logarithm_keeps_the_order_that_underflow_loses(self):
     logp, lengths = padded([[-60.0] * 2, [-60.0] * 3, [-1.0]])
     nsp = single.negative_sequence_probability(logp, lengths)
-    self.assertEqual(float(nsp[0]), float(nsp[1]))
+    self.assertEqual(*np.asarray(nsp)[:2])
     nll = single.negative_log_probability(logp, lengths)
     np.testing.assert_array_equal(np.argsort(nll), [2, 0, 1])
 
   def test_an_answer_without_tokens_is_certain(self):
     logp, lengths = padded([[], [-1.0]])
-    self.assertEqual(float(single.perplexity(logp, lengths)[0]), 1)
-    self.assertEqual(float(single.mean_token_entropy(-logp, lengths)[0]), 0)
+    self.assertEqual(float(np.asarray(single.perplexity(logp, lengths))[0]), 1)
+    self.assertEqual(
+      float(np.asarray(single.mean_token_entropy(-logp, lengths))[0]), 0
+    )
 
 
 class MultiTest(parameterized.TestCase):
   def test_monte_carlo_entropy_of_the_spec(self):
-    args = jnp.asarray(SAMPLES), jnp.asarray(ONES)
+    args = SAMPLES, ONES
     found = multi.monte_carlo_entropy(*args)
-    self.assertAlmostEqual(float(found[0]), 2.0279320, places=6)
-    real = jnp.array([[True, True, False, True]])
+    self.assertAlmostEqual(float(np.asarray(found)[0]), 2.0279320, places=6)
+    real = np.array([[True, True, False, True]])
     found = multi.monte_carlo_entropy(*args, real)
     self.assertAlmostEqual(
-      float(found[0]), -math.log(0.3 * 0.2 * 0.05) / 3, places=6
+      float(np.asarray(found)[0]), -math.log(0.3 * 0.2 * 0.05) / 3, places=6
     )
 
   def test_naive_entropy_of_the_spec_repeated_samples_included(self):
-    args = jnp.asarray(SAMPLES), jnp.asarray(ONES)
+    args = SAMPLES, ONES
     found = multi.naive_entropy(*args)
-    self.assertAlmostEqual(float(found[0]), 1.0631245, places=6)
+    self.assertAlmostEqual(float(np.asarray(found)[0]), 1.0631245, places=6)
     # Without the third sample, whose term is .1 log 10.
-    real = jnp.array([[True, True, False, True]])
+    real = np.array([[True, True, False, True]])
     self.assertAlmostEqual(
-      float(multi.naive_entropy(*args, real)[0]),
+      float(np.asarray(multi.naive_entropy(*args, real))[0]),
       1.0631245 - 0.1 * math.log(10),
       places=6,
     )
@@ -109,21 +113,23 @@ class MultiTest(parameterized.TestCase):
   def test_log_naive_entropy_where_no_float32_is_small_enough(self):
     logp = np.full((2, 2, 3), -50.0, np.float32)
     logp[1] = -49.0
-    lengths = jnp.full((2, 2), 3)
-    found = multi.log_naive_entropy(jnp.asarray(logp), lengths)
+    lengths = np.full((2, 2), 3)
+    found = multi.log_naive_entropy(logp, lengths)
     # Two samples of -3 c nats: log(2 * exp(-3 c) * 3 c).
     want = [math.log(2 * 3 * c) - 3 * c for c in (50, 49)]
     np.testing.assert_allclose(found, want, rtol=1e-6)
-    np.testing.assert_array_equal(
-      multi.naive_entropy(jnp.asarray(logp), lengths), 0
-    )
+    np.testing.assert_array_equal(multi.naive_entropy(logp, lengths), 0)
 
   def test_certain_samples_have_no_naive_entropy(self):
-    found = multi.naive_entropy(jnp.zeros((1, 2, 3)), jnp.full((1, 2), 3))
-    self.assertEqual(float(found[0]), 0)
+    found = multi.naive_entropy(
+      np.zeros((1, 2, 3), np.float32), np.full((1, 2), 3)
+    )
+    self.assertEqual(float(np.asarray(found)[0]), 0)
     # Softmaxes round to a little more than 1.
-    found = multi.naive_entropy(jnp.full((1, 2, 3), 1e-7), jnp.full((1, 2), 3))
-    self.assertEqual(float(found[0]), 0)
+    found = multi.naive_entropy(
+      np.full((1, 2, 3), 1e-7, np.float32), np.full((1, 2), 3)
+    )
+    self.assertEqual(float(np.asarray(found)[0]), 0)
 
   @parameterized.parameters(
     ('raw', 0.7266187),
@@ -196,10 +202,10 @@ class MultiTest(parameterized.TestCase):
       over = 1 if masses == 'raw' else sum(found)
       want.append(-sum(m / over * math.log(m / over) for m in found))
     got = multi.semantic_entropy(
-      jnp.asarray(logp, jnp.float32),
-      jnp.asarray(lengths),
-      jnp.asarray(clusters),
-      jnp.asarray(unique),
+      logp.astype(np.float32),
+      lengths,
+      clusters,
+      unique,
       by_length=by_length,
       masses=masses,
     )
@@ -208,13 +214,13 @@ class MultiTest(parameterized.TestCase):
   def test_long_samples_do_not_underflow(self):
     # exp(-300) is 0 in float32; shares of 1 : 1 are still a bit.
     found = multi.semantic_entropy(
-      jnp.full((1, 2, 3), -100.0),
-      jnp.full((1, 2), 3),
-      jnp.array([[0, 1]]),
-      jnp.ones((1, 2), bool),
+      np.full((1, 2, 3), -100.0, np.float32),
+      np.full((1, 2), 3),
+      np.array([[0, 1]]),
+      np.ones((1, 2), bool),
       by_length=False,
     )
-    self.assertAlmostEqual(float(found[0]), math.log(2), places=6)
+    self.assertAlmostEqual(float(np.asarray(found)[0]), math.log(2), places=6)
 
   def test_another_name_is_refused(self):
     with self.assertRaisesRegex(ValueError, 'masses must be one of normalised'):
@@ -222,20 +228,21 @@ class MultiTest(parameterized.TestCase):
 
 
 def answers(n=5, s=3, t=4, seed=0):
+  """On the host: only `estimate` is compiled."""
   rng = np.random.default_rng(seed)
 
   def logp(*shape):
-    return jnp.log(jnp.asarray(rng.random(shape), jnp.float32))
+    return np.log(rng.random(shape)).astype(np.float32)
 
   return table.Answers(
     logprobs=logp(n, t),
     entropies=-logp(n, t),
-    lengths=jnp.asarray(rng.integers(1, t + 1, n)),
-    characters=jnp.asarray(rng.integers(1, 90, n)),
+    lengths=rng.integers(1, t + 1, n),
+    characters=rng.integers(1, 90, n),
     sample_logprobs=logp(n, s, t + 1),
-    sample_lengths=jnp.asarray(rng.integers(1, t + 2, (n, s))),
-    clusters=jnp.asarray(rng.integers(0, s, (n, s))),
-    unique=jnp.ones((n, s), bool),
+    sample_lengths=rng.integers(1, t + 2, (n, s)),
+    clusters=rng.integers(0, s, (n, s)),
+    unique=np.ones((n, s), bool),
   )
 
 
@@ -273,7 +280,7 @@ class TableTest(parameterized.TestCase):
 
   def test_what_is_no_sample_counts_nowhere(self):
     given = answers(s=4)
-    there = given.clusters.at[:, 3].set(-1)
+    there = np.where(np.arange(4) < 3, given.clusters, -1)
     found = table.estimate(given.replace(clusters=there))
     want = table.estimate(
       given.replace(
@@ -287,10 +294,10 @@ class TableTest(parameterized.TestCase):
       np.testing.assert_allclose(found[name], want[name], rtol=1e-5)
 
   @parameterized.parameters(
-    (dict(lengths=jnp.full(5, 5)), r'answers.logprobs must lie in \[0, 4\]'),
-    (dict(unique=jnp.ones((5, 2), bool)), r'unique must have shape \(5, 3\)'),
-    (dict(logprobs=jnp.ones((5, 4))), 'not positive within the lengths'),
-    (dict(entropies=jnp.full((5, 4), jnp.nan)), 'entropies must be finite'),
+    (dict(lengths=np.full(5, 5)), r'answers.logprobs must lie in \[0, 4\]'),
+    (dict(unique=np.ones((5, 2), bool)), r'unique must have shape \(5, 3\)'),
+    (dict(logprobs=np.ones((5, 4))), 'not positive within the lengths'),
+    (dict(entropies=np.full((5, 4), jnp.nan)), 'entropies must be finite'),
   )
   def test_nonsense_is_refused_by_name(self, change, message):
     with self.assertRaisesRegex(ValueError, message):
@@ -303,7 +310,7 @@ class ProbeTest(parameterized.TestCase):
     x = rng.standard_normal((200, 6))
     y = (x[:, 2] + 0.3 * rng.standard_normal(200) > 0).astype(float)
     wrong = probe.out_of_fold(x, y, probe=probe.Probe(), seed=0)
-    found = auroc.auroc(jnp.asarray(-wrong, jnp.float32), jnp.asarray(y))
+    found = auroc.auroc(jnp.asarray(np.float32(-wrong)), jnp.asarray(y))
     self.assertGreater(float(found), 0.95)
 
   def test_no_answer_is_predicted_by_a_probe_that_saw_its_group(self):
@@ -317,9 +324,7 @@ class ProbeTest(parameterized.TestCase):
     seen = probe.out_of_fold(x, y, probe=probe.Probe(), seed=0)
 
     def area(wrong):
-      return float(
-        auroc.auroc(jnp.asarray(-wrong, jnp.float32), jnp.asarray(y))
-      )
+      return float(auroc.auroc(jnp.asarray(np.float32(-wrong)), jnp.asarray(y)))
 
     self.assertGreater(area(seen), 0.95)
     self.assertLess(area(blind), 0.6)
