@@ -2,11 +2,11 @@
 
 arXiv 2511.04869, docs/papers/semantic_calibration.md sections 3.4 and 5: a
 probe reads the question alone and predicts pi_x, the distribution of the
-model's own samples over semantic classes. Its gap, KL(pi_x || q(x)), says how hard the
-witnesses of W_B are to represent. There are two probes: softmax regression on
-the last hidden state of the prompt, and rank-8 LoRA (lm/lora.py) under the same
-head. The paper states rank, input and target; optimiser, head, classes and
-stopping are ours.
+model's own samples over semantic classes. Its gap, KL(pi_x || q(x)), says how
+hard the witnesses of W_B are to represent. There are two probes: softmax
+regression on the last hidden state of the prompt, and rank-8 LoRA (lm/lora.py)
+under the same head. The paper states rank, input and target; optimiser, head,
+classes and stopping are ours.
 
 Shapes: Q questions, P tokens, D width, C classes. In nats.
 """

@@ -1,4 +1,4 @@
-"""Tilts: what a calibrated model cannot gain by, on models that are enumerated.
+"""Tilts, by which a calibrated model gains nothing, on enumerated models.
 
 arXiv 2511.04869, docs/papers/semantic_calibration.md section 3. A model f is
 tilted by a witness w, (f * w)[z] = softmax_z(w[z] + log f[z]). The family W_B
@@ -8,10 +8,11 @@ reading; that f is B-confidence-calibrated iff no w of W_B lowers its loss is
 the paper's Theorem 6, the token-wise form its Theorem 9.
 
 Shapes: B prompts, Z = V^T answers in lexicographic order, T tokens of an
-answer, V vocabulary, K classes. Logarithms in nats. What the best tilt gains
-over many answers is `metrics.loss_gap`.
+answer, V vocabulary, K classes. Logarithms in nats. The gain of the best tilt
+over many answers is `binned.loss_gap`.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -20,13 +21,14 @@ from jax.scipy import special
 from jaxtyping import Array, Bool, Float, Int
 
 ScoreFn = Callable[[Array], Array]  # tokens_BT -> logits_BTV
-# One [V^i, V] a depth i: log-probabilities of what follows each prefix.
+# A [V^i, V] for each depth i: log-probabilities of the token after each prefix.
 Conditionals = Sequence[Array]
 
 # Answers that `conditionals` may enumerate; beyond this memory is the limit.
 MOST = 1 << 20
 
 
+@jax.jit
 def tilted(
   log_f: Float[Array, '*B Z'], w: Float[Array, '*B Z']
 ) -> Float[Array, '*B Z']:
@@ -34,18 +36,20 @@ def tilted(
   return jax.nn.log_softmax(w + log_f, axis=-1)
 
 
+@functools.partial(jax.jit, static_argnums=2)
 def push_forward(
   probs: Float[Array, '*B Z'], classes: Int[Array, '*B Z'], count: int
 ) -> Float[Array, '*B K']:
   """pi_x(k), the mass of the answers that B sends to each of `count` classes.
 
-  Answers of a class outside [0, count) have no mass in it: pi then sums to
-  less than one.
+  Answers whose class lies outside [0, count) are left out: pi then sums to less
+  than one.
   """
   member = jax.nn.one_hot(classes, count, dtype=probs.dtype)
   return jnp.einsum('...z,...zk->...k', probs, member)
 
 
+@jax.jit
 def top(
   pi: Float[Array, '*B K'],
 ) -> tuple[Int[Array, '*B'], Float[Array, '*B']]:
@@ -53,6 +57,7 @@ def top(
   return jnp.argmax(pi, axis=-1), jnp.max(pi, axis=-1)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def answers(vocab: int, length: int) -> Int[Array, 'Z T']:
   """All answers in lexicographic order."""
   places = vocab ** jnp.arange(length - 1, -1, -1)
@@ -66,13 +71,13 @@ def conditionals(
 
   Args:
     score_fn: tokens [B, P + i] to logits [B, P + i, V], causal. An answer that
-      ends early is one whose rest the model and B agree on.
-    prompt: one token at least.
+      ends early goes on in a way that the model and B agree on.
+    prompt: at least one token.
     vocab: V.
     length: T, tokens of an answer.
 
   Raises:
-    ValueError: more than `MOST` answers, or an empty prompt.
+    ValueError: there are more than `MOST` answers, or the prompt is empty.
   """
   if vocab**length > MOST or vocab < 2 or length < 1:
     raise ValueError(
@@ -90,6 +95,7 @@ def conditionals(
   return tuple(out)
 
 
+@jax.jit
 def joint(tree: Conditionals) -> Float[Array, ' Z']:
   """Log-probability of every answer."""
   total = jnp.zeros(1)
@@ -98,13 +104,14 @@ def joint(tree: Conditionals) -> Float[Array, ' Z']:
   return total
 
 
+@jax.jit
 def intermediate(
   tree: Conditionals, hit: Bool[Array, ' Z']
 ) -> tuple[Array, ...]:
   """g_i(z_<=i) = Pr[B(z) = k* | z_<=i] for i = 0..T, [V^i] each.
 
-  By dynamic programming from the leaves; g_0 is the confidence. `hit` says
-  which answers are of the class.
+  By dynamic programming from the leaves; g_0 is the confidence. `hit` is True
+  for the answers of the class.
   """
   g = hit.astype(jnp.float32)
   out = [g]
@@ -114,6 +121,7 @@ def intermediate(
   return tuple(reversed(out))
 
 
+@jax.jit
 def reweighted(
   tree: Conditionals, g: Sequence[Array], t: float | Float[Array, '']
 ) -> tuple[Array, ...]:
@@ -128,6 +136,7 @@ def reweighted(
   )
 
 
+@jax.jit
 def loss_change(
   t: Float[Array, '...'], conf: Float[Array, '...'], acc: Float[Array, '...']
 ) -> Float[Array, '...']:
@@ -138,6 +147,7 @@ def loss_change(
   return jnp.logaddexp(jnp.log1p(-conf), jnp.log(conf) + t) - t * acc
 
 
+@jax.jit
 def tilted_confidence(
   t: Float[Array, '...'], conf: Float[Array, '...']
 ) -> Float[Array, '...']:
@@ -145,6 +155,7 @@ def tilted_confidence(
   return special.expit(special.logit(conf) + t)
 
 
+@jax.jit
 def loss_slope(
   t: Float[Array, '...'], conf: Float[Array, '...'], acc: Float[Array, '...']
 ) -> Float[Array, '...']:
@@ -152,6 +163,7 @@ def loss_slope(
   return tilted_confidence(t, conf) - acc
 
 
+@jax.jit
 def best_tilt(
   conf: Float[Array, '...'], acc: Float[Array, '...']
 ) -> Float[Array, '...']:
@@ -159,11 +171,12 @@ def best_tilt(
   return special.logit(acc) - special.logit(conf)
 
 
+@jax.jit
 def bernoulli_kl(
   acc: Float[Array, '...'], conf: Float[Array, '...']
 ) -> Float[Array, '...']:
-  """KL(Bern(acc) || Bern(c)), what the best tilt gains: -Delta(t*).
+  """KL(Bern(acc) || Bern(c)), the gain of the best tilt: -Delta(t*).
 
-  At least 2 (acc - c)^2 (Pinsker). Zero where both are 0 or both 1.
+  At least 2 (acc - c)^2 (Pinsker). Zero if both are 0 or both are 1.
   """
   return special.rel_entr(acc, conf) + special.rel_entr(1 - acc, 1 - conf)

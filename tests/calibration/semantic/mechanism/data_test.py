@@ -19,9 +19,10 @@ class WorldTest(parameterized.TestCase):
     world = data.World(syllables=3, length=3, values=4)
     f = data.facts(world, 5)
     self.assertEqual(f.probs.shape, (27, 4))
-    np.testing.assert_allclose(f.steps.sum(-1), 1.0, atol=1e-6)
+    np.testing.assert_allclose(np.sum(f.steps, -1), 1.0, atol=1e-6)
     for entity in (0, 13, 26):
-      a, b, c = (f.steps[j, n] for j, n in enumerate(f.names[entity]))
+      names, steps = np.asarray(f.names), np.asarray(f.steps)
+      a, b, c = (steps[j, n] for j, n in enumerate(names[entity]))
       want = np.zeros(4)
       for s1, s2, value in itertools.product(range(4), repeat=3):
         want[value] += a[0, s1] * b[s1, s2] * c[s2, value]
@@ -29,28 +30,32 @@ class WorldTest(parameterized.TestCase):
 
   def test_without_noise_a_fact_is_certain(self):
     f = data.facts(data.World(noise=0.0), 0)
-    np.testing.assert_allclose(f.probs.max(1), 1.0, atol=1e-6)
+    np.testing.assert_allclose(np.max(f.probs, 1), 1.0, atol=1e-6)
 
   @parameterized.parameters(*data.STYLES)
   def test_texts_are_as_frequent_as_they_should_be(self, style):
     world = data.World(**support.TINY, style=style)
     f = data.facts(world, 0)
-    entity = jnp.repeat(jnp.arange(4), 2000)
-    answer = data.draw(world, f, entity, jax.random.key(0))
-    value = data.classes(world, answer).reshape(4, -1)
-    share = jax.nn.one_hot(value, 3).mean(1)
+    entity = np.repeat(np.arange(4), 2000)
+
+    @jax.jit
+    def draw(key):
+      answer = data.draw(world, f, jnp.asarray(entity), key)
+      return answer, data.classes(world, answer), data.counted(world, answer)
+
+    answer, value, counted = map(np.asarray, draw(jax.random.key(0)))
+    value = value.reshape(4, -1)
+    share = (value[..., None] == np.arange(3)).mean(1)
     np.testing.assert_allclose(share, f.probs, atol=0.03)
-    counted = data.counted(world, answer)
     np.testing.assert_array_equal(counted, answer > 0)
-    word = jnp.where(counted > 0, answer, 0).max(1) - data.tokens(world).word
-    self.assertAlmostEqual(
-      float(jnp.mean(word % 2)), data.WORD_SHARES[1], delta=0.02
-    )
+    word = np.where(counted > 0, answer, 0).max(1) - data.tokens(world).word
+    self.assertAlmostEqual(np.mean(word % 2), data.WORD_SHARES[1], delta=0.02)
     if style == 'chain':  # the state that is spelt decides with f_2
       state = answer[:, 0] - data.tokens(world).state
-      step = f.steps[1, f.names[entity, 1], state]
-      got = [float(jnp.mean(value.ravel()[state == s] == 0)) for s in range(3)]
-      want = [float(step[state == s, 0].mean()) for s in range(3)]
+      names, steps = np.asarray(f.names), np.asarray(f.steps)
+      step = steps[1, names[entity, 1], state]
+      got = [np.mean(value.ravel()[state == s] == 0) for s in range(3)]
+      want = [step[state == s, 0].mean() for s in range(3)]
       np.testing.assert_allclose(got, want, atol=0.05)
     else:
       lengths, counts = np.unique(counted.sum(1), return_counts=True)
@@ -91,17 +96,21 @@ class EnumerationTest(parameterized.TestCase):
     f = data.facts(s.world, 0)
     prompt = data.prompts(s.world, f, jnp.array([1, 2]), jnp.array([0, 3]))
     score = functools.partial(measure.scores, s.model, params)
-    got = jax.jit(lambda p: data.value_probs(score, s.world, p))(prompt)
+    got = np.asarray(
+      jax.jit(lambda p: data.value_probs(score, s.world, p))(prompt)
+    )
     np.testing.assert_allclose(got.sum(1), 1.0, atol=1e-5)
     at, leads = data.tokens(s.world), data.leads(s.world)
     answers = np.zeros((len(leads.length), 6, s.world.answer), np.int32)
     for r, (row, length) in enumerate(zip(*leads, strict=True)):
       for word in range(6):
         answers[r, word, : length + 1] = [*row[:length], at.word + word]
-    answers = jnp.asarray(answers.reshape(-1, s.world.answer))
-    asked = jnp.repeat(prompt[1:], len(answers), 0)
-    logp = jax.jit(functools.partial(experiment.answer_logp, s))(
-      params, asked, answers
+    answers, prompt = answers.reshape(-1, s.world.answer), np.asarray(prompt)
+    asked = np.repeat(prompt[1:], len(answers), 0)
+    logp = np.asarray(
+      jax.jit(functools.partial(experiment.answer_logp, s))(
+        params, asked, answers
+      )
     )
     want = np.exp(logp).reshape(-1, 3, 2).sum((0, 2))
     np.testing.assert_allclose(got[1, :3], want, atol=1e-5)
@@ -110,29 +119,38 @@ class EnumerationTest(parameterized.TestCase):
     one = support.said(
       params, s, prompt[1].tolist(), answers[-1, :length].tolist()
     )
-    self.assertAlmostEqual(float(jnp.exp(logp[-1])), one, places=5)
+    self.assertAlmostEqual(float(np.exp(logp[-1])), one, places=5)
 
   def test_samples_are_as_frequent_as_the_mass(self):
     s, params = support.settings('chain'), support.drawn_params('chain')
     f = data.facts(s.world, 0)
-    prompt = data.prompts(s.world, f, jnp.array([2]), jnp.array([1]))
-    many = jnp.repeat(prompt, 3000, 0)
-    drawn = jax.jit(functools.partial(experiment.sample, s))(
-      params, many, jax.random.key(3)
+    prompt = np.asarray(
+      data.prompts(s.world, f, jnp.array([2]), jnp.array([1]))
     )
-    # All answers with values, those this world does not know as well.
-    tree = tilt.conditionals(
-      functools.partial(measure.scores, s.model, params),
-      prompt[0],
-      vocab=s.model.vocab_size,
-      length=s.world.answer,
-    )
-    every = tilt.answers(s.model.vocab_size, s.world.answer)
-    want = tilt.push_forward(
-      jnp.exp(tilt.joint(tree)), data.classes(s.world, every), 4
-    )
-    got = jax.nn.one_hot(data.classes(s.world, drawn), 4).mean(0)
-    np.testing.assert_allclose(got, want, atol=0.03)
+
+    @jax.jit
+    def drawn(params, key):
+      many = jnp.repeat(jnp.asarray(prompt), 3000, 0)
+      answers = experiment.sample(s, params, many, key)
+      return data.classes(s.world, answers)
+
+    @jax.jit
+    def expected(params):
+      # All answers with values, also those that this world does not know.
+      tree = tilt.conditionals(
+        functools.partial(measure.scores, s.model, params),
+        jnp.asarray(prompt[0]),
+        vocab=s.model.vocab_size,
+        length=s.world.answer,
+      )
+      every = tilt.answers(s.model.vocab_size, s.world.answer)
+      return tilt.push_forward(
+        jnp.exp(tilt.joint(tree)), data.classes(s.world, every), 4
+      )
+
+    value = np.asarray(drawn(params, jax.random.key(3)))
+    got = (value[:, None] == np.arange(4)).mean(0)
+    np.testing.assert_allclose(got, expected(params), atol=0.03)
 
 
 class TuningTest(parameterized.TestCase):
@@ -149,7 +167,7 @@ class TuningTest(parameterized.TestCase):
       support.drawn_params('chain'),
     )
     f = data.facts(s.world, 0)
-    batch = {k: jnp.array([v] * 1000) for k, v in (('entity', 2), ('way', 1))}
+    batch = {k: jnp.full(1000, v) for k, v in (('entity', 2), ('way', 1))}
 
     def surrogate(params):
       loss, _ = experiment._tuning_loss(
@@ -157,25 +175,23 @@ class TuningTest(parameterized.TestCase):
       )
       return loss.total / loss.count
 
-    tree_of = functools.partial(
-      tilt.conditionals,
-      prompt=data.prompts(s.world, f, jnp.array([2]), jnp.array([1]))[0],
-      vocab=s.model.vocab_size,
-      length=s.world.answer,
-    )
-    every = tilt.answers(s.model.vocab_size, s.world.answer)
-    hit = data.classes(s.world, every) == jnp.argmax(f.probs[2])
-
     def reward(params):
-      tree = tree_of(functools.partial(measure.scores, s.model, params))
+      tree = tilt.conditionals(
+        functools.partial(measure.scores, s.model, params),
+        data.prompts(s.world, f, jnp.array([2]), jnp.array([1]))[0],
+        vocab=s.model.vocab_size,
+        length=s.world.answer,
+      )
+      every = tilt.answers(s.model.vocab_size, s.world.answer)
+      hit = data.classes(s.world, every) == jnp.argmax(f.probs[2])
       return jnp.sum(jnp.where(hit, jnp.exp(tilt.joint(tree)), 0.0))
 
     def flat(tree):
       return np.concatenate([np.ravel(x) for x in jax.tree.leaves(tree)])
 
     got, want = (
-      flat(jax.grad(surrogate)(params)),
-      flat(jax.grad(reward)(params)),
+      flat(jax.jit(jax.grad(surrogate))(params)),
+      flat(jax.jit(jax.grad(reward))(params)),
     )
     cosine = -got @ want / np.linalg.norm(got) / np.linalg.norm(want)
     self.assertGreater(cosine, 0.95)

@@ -36,11 +36,16 @@ def drawn_params(style):
   return jax.tree.map(lambda x: 3 * x, nn.unbox(boxed['params']))
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def _next(model, params, tokens, at):
+  return jax.nn.log_softmax(measure.scores(model, params, tokens)[0, at])
+
+
 def said(params, s, prompt, answer) -> float:
-  """p(answer | prompt), a token at a time."""
-  total, tokens = 0.0, list(prompt)
-  for token in answer:
-    z = measure.scores(s.model, params, jnp.array([tokens]))[0, -1]
-    total += float(jax.nn.log_softmax(z)[token])
-    tokens.append(token)
+  """p(answer | prompt), a token at a time; what comes later does not count."""
+  total, tokens = 0.0, np.zeros((1, len(prompt) + len(answer)), np.int32)
+  tokens[0, : len(prompt)] = prompt
+  for at, token in enumerate(answer, start=len(prompt)):
+    total += float(np.asarray(_next(s.model, params, tokens, at - 1))[token])
+    tokens[0, at] = token
   return np.exp(total)
