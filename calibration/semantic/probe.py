@@ -304,7 +304,7 @@ def probe(
   Raises:
     ValueError: there are too few questions, or rows of `pi` do not sum to one.
   """
-  total = np.asarray(pi.sum(-1))
+  total = np.sum(np.asarray(pi), -1)
   if not np.allclose(total, 1.0, atol=1e-3):
     raise ValueError(
       f'rows of pi must sum to 1, got {total.min():.4f} to {total.max():.4f}; '
@@ -314,15 +314,17 @@ def probe(
   if not out.any():
     raise ValueError('a held-out question is needed at least, got none')
   if valid is None:
-    valid = jnp.ones(pi.shape, bool)
+    valid = jnp.asarray(np.ones(pi.shape, bool))
   names = np.arange(len(out)) if groups is None else np.asarray(groups)
   split_key, lora_key, step_key = jax.random.split(key, 3)
   check = _left_out(split_key, names, out, config.left_out)
   fit, check = jnp.asarray(~out & ~check), jnp.asarray(check)
+  others = jnp.asarray(~out)
   x = jax.jit(read)(params, tokens)
-  whole = fit_linear(x, pi, ~held_out, valid, config=config)
+  whole = fit_linear(x, pi, others, valid, config=config)
   begin = fit_linear(x, pi, fit, valid, config=config)
-  base = lora.init(lora_key, params, lora.LoraConfig(rank=config.rank))
+  begun = jax.jit(lora.init, static_argnums=2)
+  base = begun(lora_key, params, lora.LoraConfig(rank=config.rank))
   updates = {
     name: leaf
     for name, leaf in lora.take(base, first_row=0).items()
@@ -332,7 +334,7 @@ def probe(
     read, base, begin, updates, tokens, pi, fit, check, valid, step_key, config
   )
   return Probed(
-    constant=report(constant(pi, ~held_out), pi, held_out),
+    constant=report(constant(pi, others), pi, held_out),
     linear=report(predict(whole, x, valid), pi, held_out),
     lora=report(tuned, pi, held_out),
   )

@@ -1,8 +1,8 @@
 """Measures models of the mechanism: calibration, tilts, probes, all exactly.
 
-A model's distribution over values is enumerated, and how often its prediction
-is right is known (mechanism_data.py): what a sample of labels would say stands
-beside it, with the floor that a calibrated model has at that many questions.
+A model's distribution over values is enumerated, and the probability that its
+prediction is right is known (data.py). Beside the exact figures stand those of
+a sample of labels, with the floor of a calibrated model at that many questions.
 `build(cfg)` reads every checkpoint of the run that `start` names.
 
 Shapes: B questions, K values (and K + 1 classes: the last one, "no value", is
@@ -30,9 +30,9 @@ from engine import mesh as mesh_lib
 from engine.runs import finished
 from lm import transformer
 
-# Keeps logarithms finite where a model gives a value nothing.
+# Keeps logarithms finite where a model gives a value no mass.
 _LEAST = 1e-7
-# Figures that a summary has of every checkpoint; the file of arrays has all.
+# The figures of every checkpoint in a summary; the file of arrays has all.
 _PATH = (
   'loss',
   'accuracy_exact',
@@ -55,10 +55,13 @@ _PATH = (
 class MeasureConfig:
   """How models are measured.
 
-  `ways` of asking about each entity; `levels` of confidence of equal mass for
-  tilts; `held_out` share of entities that probes and the learned tilt are
-  tested on; `draws` for the null floor; `chunk` questions enumerated at a time;
-  `every`: of a run's checkpoints one in so many is read, with the last.
+  Attributes:
+    ways: wordings of the question about each entity.
+    levels: levels of confidence, of equal mass, for tilts.
+    held_out: share of the entities that test probes and the learned tilt.
+    draws: replicates of the null floor.
+    chunk: questions enumerated at a time.
+    every: every how many of a run's checkpoints one is read; the last is, too.
   """
 
   ways: int = 2
@@ -80,14 +83,14 @@ class MeasureConfig:
 
 
 class View(NamedTuple):
-  """What is asked, and what is known of it.
+  """The questions, and the truth about them.
 
   Attributes:
-    config: of the measurement.
-    entity: of each question.
+    config: settings of the measurement.
+    entity: entity of each question.
     prompt: tokens [B, P].
     truth: P(value | entity), and 0 for no value [B, K + 1].
-    held_out: questions about entities that nothing is fitted on.
+    held_out: True for questions about entities that nothing is fitted on.
     probs: (params, prompts) -> pi_x [B, K + 1], jitted.
     read: (params, prompts) -> last hidden state of the prompt [B, D].
   """
@@ -104,7 +107,7 @@ class View(NamedTuple):
 def scores(
   config: transformer.TransformerConfig, params: Any, tokens: Int[Array, 'B S']
 ) -> Float[Array, 'B S V']:
-  """Next-token logits; the vocabulary is small enough to have them all."""
+  """Next-token logits over the whole vocabulary, which is small."""
   hidden = transformer.Transformer(config).apply({'params': params}, tokens)
   return hidden.hidden @ transformer.unembedding(params).T
 
@@ -116,7 +119,7 @@ def view(
   seed: int,
   config: MeasureConfig,
 ) -> View:
-  """Questions about all entities. The seed chooses what is held out."""
+  """Questions about all entities. The seed chooses the held-out ones."""
   entity = jnp.repeat(jnp.arange(world.entities), config.ways)
   way = jnp.arange(entity.size) % config.ways
   count = round(config.held_out * world.entities)
@@ -150,7 +153,7 @@ def _smece(conf, correct, weights):
 
 
 def _levels(conf, count):
-  """Of equal mass, by rank."""
+  """Levels of equal mass, by rank."""
   rank = jnp.argsort(jnp.argsort(conf))
   return (rank * count) // conf.size
 
@@ -203,59 +206,73 @@ def tilts(
 
 
 def learned(view: View, conf, correct, acc) -> dict[str, Array]:
-  """The learned tau, fitted on labels, and what it saves elsewhere."""
-  fits = ~view.held_out
-  fitted = recalibrate.fit(conf[fits], correct[fits])
-  saved = recalibrate.recovered(fitted, conf[view.held_out], acc[view.held_out])
-  moved = recalibrate.apply(fitted, conf[view.held_out])
+  """The learned tau, fitted on labels, and the loss it saves elsewhere."""
+  # Questions are chosen on the host: there it compiles nothing.
+  conf, correct, acc, out = map(np.asarray, (conf, correct, acc, view.held_out))
+  fitted = recalibrate.fit(jnp.asarray(conf[~out]), jnp.asarray(correct[~out]))
+  conf, acc = jnp.asarray(conf[out]), jnp.asarray(acc[out])
+  moved = recalibrate.apply(fitted, conf)
   return {
-    'tau_saves': saved,
-    'tau_smece': smooth.smece(moved, acc[view.held_out]).value,
+    'tau_saves': recalibrate.recovered(fitted, conf, acc),
+    'tau_smece': smooth.smece(moved, acc).value,
+  }
+
+
+@jax.jit
+def _labelled(pi, truth, key) -> dict[str, Array]:
+  """Confidences, labels drawn for them, and means over questions."""
+  top, conf = tilt.top(pi)
+  conf = jnp.clip(conf, 0.0, 1.0)
+  acc = jnp.take_along_axis(truth, top[:, None], axis=1)[:, 0]
+  gold = jax.random.categorical(key, jnp.log(truth))
+  correct = (gold == top).astype(jnp.float32)
+  log_pi = jnp.log(jnp.maximum(pi, _LEAST))
+  return {
+    'confidence': conf.mean(),
+    'accuracy': correct.mean(),
+    'accuracy_exact': acc.mean(),
+    'accuracy_best': truth.max(1).mean(),
+    'gap_signed': (conf - acc).mean(),
+    'loss': -jnp.mean(jnp.sum(truth * log_pi, axis=1)),
+    'no_value': pi[:, -1].mean(),
+    'conf': conf,
+    'acc': acc,
+    'correct': correct,
   }
 
 
 def calibration(view: View, params: Any, key: Array) -> dict[str, Any]:
-  """All but the probes. Arrays are one number a question or level.
+  """All figures but those of probes; arrays hold a number a question or level.
 
-  `smece` and `accuracy` are of sampled labels, one a question; `_exact` of
-  the probabilities that labels are drawn with. `null` is the smECE that labels
-  drawn at the model's own confidences would show, mean and 95 % of it.
+  `smece` and `accuracy` come from sampled labels, one a question; `_exact` from
+  the probabilities that labels are drawn with. `null` is the smECE of labels
+  drawn at the model's own confidences, its mean and 95 % quantile.
   """
   label_key, null_key = jax.random.split(key)
   pi = view.probs(params, view.prompt)
-  top, conf = tilt.top(pi)
-  conf = jnp.clip(conf, 0.0, 1.0)
-  acc = jnp.take_along_axis(view.truth, top[:, None], axis=1)[:, 0]
-  gold = jax.random.categorical(label_key, jnp.log(view.truth))
-  correct = (gold == top).astype(jnp.float32)
-  null = resampling.null_floor(_smece, null_key, conf, draws=view.config.draws)
-  log_pi = jnp.log(jnp.maximum(pi, _LEAST))
-  out = {
+  out: dict[str, Any] = _labelled(pi, view.truth, label_key)
+  conf, correct, acc = out['conf'], out['correct'], out['acc']
+  null = np.asarray(
+    resampling.null_floor(_smece, null_key, conf, draws=view.config.draws)
+  )
+  out |= {
     'questions': float(conf.size),
-    'confidence': conf.mean(),
-    'accuracy': correct.mean(),
-    'accuracy_exact': acc.mean(),
-    'accuracy_best': view.truth.max(1).mean(),
-    'gap_signed': (conf - acc).mean(),
     'smece': smooth.smece(conf, correct).value,
     'smece_exact': smooth.smece(conf, acc).value,
     'null': null[0],
     'null_high': null[2],
-    'loss': -jnp.mean(jnp.sum(view.truth * log_pi, axis=1)),
-    'no_value': pi[:, -1].mean(),
   }
   out |= tilts(pi, view.truth, view.config.levels)
   out |= learned(view, conf, correct, acc)
-  out |= {'conf': conf, 'acc': acc, 'correct': correct}
   return {k: np.asarray(v) if np.ndim(v) else float(v) for k, v in out.items()}
 
 
 def probes(
   view: View, params: Any, key: Array, config: probe.ProbeConfig
 ) -> dict[str, float]:
-  """Gaps of the probes on entities that they never met, in nats."""
-  pi = view.probs(params, view.prompt)
-  pi = pi / pi.sum(1, keepdims=True)
+  """Gaps of the probes on held-out entities, in nats."""
+  pi = np.asarray(view.probs(params, view.prompt))
+  pi = jnp.asarray(pi / pi.sum(1, keepdims=True))
   found = probe.probe(
     key,
     view.read,
@@ -288,7 +305,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   """Measures every checkpoint of a finished run of the mechanism.
 
   Raises:
-    ValueError: a field that does not fit.
+    ValueError: a field does not fit.
   """
   config = options.section(cfg['measure'], 'measure', MeasureConfig)
   probe_config = options.section(cfg['probe'], 'probe', probe.ProbeConfig)
@@ -307,10 +324,10 @@ def open_program(
   probe_config: probe.ProbeConfig,
   done: int,
 ) -> experiment_lib.Program:
-  """Reads the run `start`; its config says which world and which model.
+  """Reads the run `start`; its config names the world and the model.
 
   Raises:
-    FileNotFoundError: no such run.
+    FileNotFoundError: there is no such run.
   """
   run = finished.open_run(start, key='start').config
   world, seed = data.World(**run['world']), run['run']['seed']
