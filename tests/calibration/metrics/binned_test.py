@@ -45,7 +45,7 @@ def world(seed, size, samples=0):
 
 
 def arrays(conf, correct):
-  return jnp.asarray(conf, jnp.float32), jnp.asarray(correct)
+  return np.asarray(conf, np.float32), np.asarray(correct)
 
 
 def by_hand(conf, correct, weights, bin_, power=1):
@@ -81,9 +81,9 @@ class BinsTest(parameterized.TestCase):
   def test_edges_belong_where_the_rule_says(self, bins, edge, want):
     binned = metrics.by_width(*arrays(B, RIGHT), bins=bins, edge=edge)
     self.assertAlmostEqual(float(metrics.ece(binned)), want, places=6)
-    counts = jnp.asarray(np.round(np.array(B) * 20), jnp.int32)
+    counts = np.asarray(np.round(np.array(B) * 20), jnp.int32)
     binned = metrics.by_counts(
-      counts, jnp.array(20), jnp.asarray(RIGHT), bins=bins, edge=edge
+      counts, jnp.array(20), np.asarray(RIGHT), bins=bins, edge=edge
     )
     self.assertAlmostEqual(float(metrics.ece(binned)), want, places=6)
 
@@ -95,11 +95,11 @@ class BinsTest(parameterized.TestCase):
       bin_ = [min(int(f), bins - 1) for f in exact]
     else:
       bin_ = [max(-int(-f // 1) - 1, 0) for f in exact]
-    counts, totals = jnp.asarray(every).T
+    counts, totals = np.asarray(every).T
     # One label a bin: whoever is elsewhere is seen.
-    right = jnp.asarray(bin_) % 2
+    right = np.asarray(bin_) % 2
     whole = metrics.by_counts(counts, totals, right, bins=bins, edge=edge)
-    conf = jnp.asarray([k / m for k, m in every], jnp.float32)
+    conf = np.asarray([k / m for k, m in every], np.float32)
     real = metrics.by_width(conf, right, bins=bins, edge=edge)
     for found in (whole, real):
       np.testing.assert_array_equal(
@@ -233,9 +233,9 @@ class LossesTest(parameterized.TestCase):
       np.searchsorted(np.asarray(levels.conf)[counted], conf)
     ]
     inside = (np.asarray(conf) > 0) & (np.asarray(conf) < 1)
-    mask = jnp.asarray(inside)
+    mask = np.asarray(inside)
     before = metrics.log_loss(conf, right, mask)
-    after = metrics.log_loss(jnp.asarray(to), right, mask)
+    after = metrics.log_loss(np.asarray(to), right, mask)
     want = float(before - after)
     found = float(metrics.loss_gap(metrics.by_level(conf, right, mask)))
     self.assertAlmostEqual(found, want, places=5)
@@ -267,30 +267,30 @@ class WeightsTest(parameterized.TestCase):
     conf = np.round(rng.random((2, 3, 23)), 1).astype(np.float32)
     right = rng.integers(0, 2, (2, 3, 23))
     mask = rng.random((2, 3, 23)).argsort(axis=-1) < 16
-    shown = jnp.asarray(np.where(mask, conf, np.nan))
-    labels = jnp.asarray(np.where(mask, right, 7))
-    found = function(shown, labels, jnp.asarray(mask))
+    shown = np.asarray(np.where(mask, conf, np.nan))
+    labels = np.asarray(np.where(mask, right, 7))
+    found = function(shown, labels, np.asarray(mask))
     self.assertEqual(found.shape, (2, 3))
     for at in itertools.product(range(2), range(3)):
       keep = mask[at]
-      want = function(jnp.asarray(conf[at][keep]), jnp.asarray(right[at][keep]))
+      want = function(np.asarray(conf[at][keep]), np.asarray(right[at][keep]))
       self.assertAlmostEqual(float(found[at]), float(want), places=6)
 
   @parameterized.named_parameters(*((n, f) for n, f in FUNCTIONS.items()))
   def test_weights_are_copies(self, function):
     conf, right = world(5, 31, 10)
     times = np.random.default_rng(1).integers(0, 4, 31)
-    found = function(*arrays(conf, right), jnp.asarray(times, jnp.float32))
+    found = function(*arrays(conf, right), np.asarray(times, np.float32))
     want = function(*arrays(np.repeat(conf, times), np.repeat(right, times)))
     self.assertAlmostEqual(float(found), float(want), places=6)
 
   @parameterized.named_parameters(*((n, f) for n, f in FUNCTIONS.items()))
   def test_nothing_counted_is_nan(self, function):
     conf, right = arrays(A, RIGHT)
-    self.assertTrue(np.isnan(function(conf, right, jnp.zeros(10, bool))))
+    self.assertTrue(np.isnan(function(conf, right, np.zeros(10, bool))))
 
   def test_no_answers_are_empty_bins_and_no_error(self):
-    nothing = jnp.zeros(0)
+    nothing = np.zeros(0)
     for find, kwargs in (
       (metrics.by_width, dict(bins=3)),
       (metrics.by_mass, dict(bins=3)),
@@ -299,18 +299,18 @@ class WeightsTest(parameterized.TestCase):
       found = find(nothing, nothing, **kwargs)
       np.testing.assert_array_equal(found.weight, np.zeros(len(found.weight)))
       self.assertTrue(np.isnan(metrics.ece(found)))
-    none = jnp.zeros(0, jnp.int32)
+    none = np.zeros(0, np.int32)
     found = metrics.by_counts(none, jnp.int32(9), none, bins=3)
     np.testing.assert_array_equal(np.stack(found), np.zeros((3, 3)))
     # Leading axes stay.
-    found = metrics.by_width(jnp.zeros((2, 0)), jnp.zeros((2, 0)), bins=3)
+    found = metrics.by_width(np.zeros((2, 0)), np.zeros((2, 0)), bins=3)
     np.testing.assert_array_equal(found.weight, np.zeros((2, 3)))
 
   def test_float32_keeps_up_with_float64(self):
     conf, right = world(6, 300_000, 20)
     rng = np.random.default_rng(2)
     weights = rng.random(300_000).astype(np.float32)
-    given = (*arrays(conf, right), jnp.asarray(weights))
+    given = (*arrays(conf, right), np.asarray(weights))
     bin_ = np.minimum(np.round(conf * 20).astype(int) // 2, 9)
     for power, found in (
       (1, metrics.ece(metrics.by_width(*given))),

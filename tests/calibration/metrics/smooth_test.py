@@ -148,11 +148,11 @@ class ErrorTest(parameterized.TestCase):
     right = rng.integers(0, 2, (2, 3, 23))
     mask = rng.random((2, 3, 23)).argsort(axis=-1) < 16
     shown = (
-      jnp.asarray(np.where(mask, conf, np.nan)),
-      jnp.asarray(np.where(mask, right, 9)),
+      np.asarray(np.where(mask, conf, np.nan)),
+      np.asarray(np.where(mask, right, 9)),
     )
-    found = smooth.smece(*shown, jnp.asarray(mask))
-    at = smooth.smece_at(*shown, jnp.float32(0.1), jnp.asarray(mask))
+    found = smooth.smece(*shown, np.asarray(mask))
+    at = smooth.smece_at(*shown, jnp.float32(0.1), np.asarray(mask))
     for row in itertools.product(range(2), range(3)):
       one = arrays(conf[row][mask[row]], right[row][mask[row]])
       want = smooth.smece(*one)
@@ -164,7 +164,7 @@ class ErrorTest(parameterized.TestCase):
   def test_weights_are_copies(self):
     conf, right = world(5, 31, 10)
     times = np.random.default_rng(1).integers(0, 4, 31)
-    found = smooth.smece(*arrays(conf, right), jnp.asarray(times, jnp.float32))
+    found = smooth.smece(*arrays(conf, right), np.asarray(times, np.float32))
     want = smooth.smece(
       *arrays(np.repeat(conf, times), np.repeat(right, times))
     )
@@ -172,7 +172,7 @@ class ErrorTest(parameterized.TestCase):
 
   def test_nothing_counted_is_nan(self):
     conf, right = arrays(A, RIGHT)
-    none = jnp.zeros(10, bool)
+    none = np.zeros(10, bool)
     self.assertTrue(np.isnan(smooth.smece(conf, right, none).value))
     found = smooth.smece_at(conf, right, jnp.float32(0.1), none)
     self.assertTrue(np.isnan(found))
