@@ -20,7 +20,8 @@ class Decoded(struct.PyTreeNode):
   """What came out.
 
   Attributes:
-    answer: tokens; masks may be left only where a rule may write nothing.
+    answer: tokens. Masks are left only by a policy without its fallback, or
+      in a row that failed.
     nfe: passes of each row.
     order: as in `canvas.Canvas`.
     failed: rows for which the denoiser gave nan; their answer stops there.

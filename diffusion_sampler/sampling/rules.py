@@ -1,10 +1,13 @@
 """Unmasking rules: which masked positions to write at a pass.
 
-Every rule is `rule(stats, masked, block, key) -> action`, a row at a time
-whatever else is in the batch. It chooses among the eligible positions, those
-masked and in the row's current block, takes at least one where there are any
-(schedules of Dream excepted, as there), and breaks ties by the lowest index.
+Every rule is `rule(stats, masked, block, key) -> action` and decides each row
+by itself. It chooses among the eligible positions, which are masked and in the
+row's current block. It takes at least one where there are any (a pass of
+Dream's schedules may write nothing), and breaks ties by the lowest index.
 Section 3 of docs/papers/diffusion_sampler.md says where each comes from.
+
+A row leaves a block after as many passes as the block has positions, so a
+schedule has at most that many steps, whatever its `steps` says.
 
 Shapes: B sequences, L answer positions, h earlier passes.
 """
@@ -294,17 +297,22 @@ class LladaSchedule(Reach):
 
 
 def _kept_share(block: Block, steps: int) -> Float[Array, ' B']:
-  """s / t of Dream's grid linspace(1, 1e-3, steps + 1); 0 at the last pass."""
-  grid = jnp.linspace(1.0, 1e-3, steps + 1)
-  at_B = jnp.minimum(block.passes, steps - 1)
-  return jnp.where(at_B == steps - 1, 0.0, grid[at_B + 1] / grid[at_B])
+  """s / t of Dream's grid linspace(1, 1e-3, steps + 1); 0 at the last pass.
+
+  The grid has at most as many steps as the row's block has positions.
+  """
+  steps_B = jnp.clip(block.inside.sum(-1), 1, steps)
+  at_B = jnp.minimum(block.passes, steps_B - 1)
+  t_B, s_B = (1.0 - (1.0 - 1e-3) * (at_B + i) / steps_B for i in (0, 1))
+  return jnp.where(at_B == steps_B - 1, 0.0, s_B / t_B)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DreamSchedule(Reach):
   """Dream's timesteps: floor(m (1 - s / t)) of m masks, all at the last pass.
 
-  A pass may write nothing. With `noise` the set is drawn without replacement
+  A pass may write nothing. A block of fewer than `steps` positions takes as
+  many steps as it has positions. With `noise` the set is drawn without replacement
   from softmax(score / noise) (Dream's alg_temp).
   """
 
@@ -335,7 +343,8 @@ class Ancestral(Reach):
   """Dream's 'origin', the reverse process itself: each mask by chance.
 
   With probability 1 - s / t, whatever the denoiser thinks of it; all at the
-  last of `steps` passes. The grid is Dream's.
+  last of `steps` passes, or of as many passes as the block has positions.
+  The grid is Dream's.
   """
 
   steps: int

@@ -18,8 +18,8 @@ MODEL = support.Scrambled(words=WORDS, length=PROMPT + ANSWER)
 class View:
   """Statistics of one pass at the masked positions of a block."""
 
-  def __init__(self, p, places, passes, begun, moved):
-    self.p, self.places = p, places
+  def __init__(self, p, places, size, passes, begun, moved):
+    self.p, self.places, self.size = p, places, size
     self.passes, self.begun, self.moved = passes, begun, moved
 
   def confidence(self, k):
@@ -80,6 +80,7 @@ def llada(view, steps, by='confidence'):
 
 
 def dream(view, steps, by='confidence'):
+  steps = min(steps, view.size)
   if view.passes >= steps - 1:
     return view.places
   t = [1 - 0.999 * i / steps for i in range(steps + 1)]
@@ -148,7 +149,7 @@ def play(name, options, block, end, prompt, given):
       if before is not None:
         moved.append((p * np.log(p / before)).sum(-1))
       before = p
-      view = View(p, places, passes, begun, moved)
+      view = View(p, places, len(inside), passes, begun, moved)
       chosen = RULES[name](view, **options)
       sizes.append(len(chosen))
       for k in chosen:

@@ -15,8 +15,8 @@ from tests.diffusion_sampler import support
 PROMPT, ANSWER, WORDS = 2, 8, 5
 MASK, END = WORDS, 0
 MODEL = support.Scrambled(words=WORDS, length=PROMPT + ANSWER)
-# One of every kind. The schedules are longer than a block: some of its passes
-# may write nothing, and masks may be left.
+# One of every kind. The schedules are longer than a block, and some of their
+# passes may write nothing.
 EVERY = {
   'random': rules.Random(count=2),
   'top_k': rules.TopK(count=1, by='entropy'),
@@ -29,7 +29,7 @@ EVERY = {
   'dream': rules.DreamSchedule(steps=5, noise=0.5),
   'ancestral': rules.Ancestral(steps=5),
 }
-MAY_LEAVE_MASKS = ('dream', 'ancestral')
+MAY_PAUSE = ('dream', 'ancestral')
 DRAWS_TOKENS = ('random', 'threshold')  # the others take the best
 
 
@@ -152,15 +152,14 @@ class EveryRuleTest(SamplerTestCase):
       changed = np.flatnonzero((now != then) & ~filled)
       self.assertEqual(changed.tolist(), wrote.tolist())
       self.assertTrue((answer[filled] == END).all())
-      if name not in MAY_LEAVE_MASKS:
+      if name not in MAY_PAUSE:
         self.assertNotEmpty(wrote)
+      if len(wrote):
         first = np.flatnonzero(masked)[0] // lay.block
         self.assertEqual(set(wrote // lay.block), {first})
-      self.assertLessEqual(len(set(wrote // lay.block)), 1)
     np.testing.assert_array_equal(order == -1, given != MASK)
-    np.testing.assert_array_equal(order == -2, answer == MASK)
-    if name not in MAY_LEAVE_MASKS:
-      self.assertFalse((answer == MASK).any())
+    self.assertFalse((order == -2).any())
+    self.assertFalse((answer == MASK).any())
 
   def test_same_seed_same_answers(self):
     one, again, other = (

@@ -176,6 +176,37 @@ class AncestralTest(support.SamplerTestCase):
     self.assertEqual(got.sum(), 50)
 
 
+class MoreStepsThanPositionsTest(support.SamplerTestCase):
+  """A block of B positions is left after B passes (2.4)."""
+
+  @parameterized.parameters(
+    rules.LladaSchedule(steps=9),
+    rules.DreamSchedule(steps=9),
+    rules.DreamSchedule(steps=9, noise=0.3),
+    rules.Ancestral(steps=9),
+  )
+  def test_no_mask_is_left(self, rule):
+    for positions in (1, 3):
+      got = counts(rule, positions, positions)
+      self.assertEqual(sum(got), positions, got)
+
+  def test_dream_has_the_steps_that_the_block_allows(self):
+    for positions, steps in ((3, 9), (5, 7), (2, 4)):
+      got = counts(rules.DreamSchedule(steps=steps), positions, positions)
+      self.assertEqual(got, dream_counts(positions, positions))
+
+  def test_positions_count_and_not_masks(self):
+    # Half of the block was given: two masks have four passes all the same.
+    stats = support.confident([0.9, 0.8, 0.7, 0.6])
+    masked = np.array([[True, False, True, False]])
+    left = []
+    for i in range(4):
+      rule = rules.DreamSchedule(steps=9)
+      masked = masked & ~support.act(rule, stats, masked, passes=i)
+      left.append(int(masked.sum()))
+    self.assertEqual(left, (2 - np.cumsum(dream_counts(2, 4))).tolist())
+
+
 class KlassTest(support.SamplerTestCase):
   rule = rules.Klass(confidence=0.6, divergence=0.015, passes=2, steps=4)
 
