@@ -1,16 +1,19 @@
 """What a policy's logits mean: distributions over sets of positions.
 
 An action is an array of places [B, L]: -1 where a position stays masked, else
-its place in the order of the draw (0 for all where order has no meaning).
+its place in the order of the draw. Where several positions have place 0 the
+action is a set: a Bernoulli draw has no order, and an expert names none.
 Section 6.
 
-Shapes: B sequences, L answer positions.
+Shapes: B sequences, L answer positions, X points of a quadrature.
 """
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from diffusion_sampler.sampling import rules
@@ -46,7 +49,11 @@ def log_prob(
   eligible: Bool[Array, 'B L'],
   temperature: float = 1.0,
 ) -> Float[Array, ' B']:
-  """log pi of an action, summed over eligible positions; 0 where none is."""
+  """log pi of an action, summed over eligible positions; 0 where none is.
+
+  Under 'dpls' a set has the summed probability of all its orders, and a row
+  that has eligible positions and draws none has probability 0 (`ops.NEVER`).
+  """
   logits = logits / temperature
   if config.kind == 'bernoulli':
     sign_BL = jnp.where(place >= 0, 1.0, -1.0)
@@ -70,7 +77,51 @@ def _dpls_log_prob(logits, place, eligible, stop):
   drawn_B = jnp.where(chosen_BL, logits - lse_BL, 0.0).sum(-1)
   rest_BL = jnp.where(eligible & ~chosen_BL, logits, ops.NEVER)
   rest_B = jnp.logaddexp(jax.nn.logsumexp(rest_BL, axis=-1), stop)
-  return jnp.where(eligible.any(-1), drawn_B + stop - rest_B, 0.0)
+  set_B = (chosen_BL & (place == 0)).sum(-1) > 1
+  drawn_B = jax.lax.cond(
+    set_B.any(),
+    lambda: jnp.where(
+      set_B, _dpls_set(logits, chosen_BL, eligible, rest_B), drawn_B
+    ),
+    lambda: drawn_B,
+  )
+  some_B = jnp.where(chosen_BL.any(-1), drawn_B + stop - rest_B, ops.NEVER)
+  return jnp.where(eligible.any(-1), some_B, 0.0)
+
+
+def _dpls_set(logits, chosen_BL, eligible, rest_B) -> Float[Array, ' B']:
+  """log of the sum over orders of what precedes STOP, without naming them.
+
+  An item with utility b waits an exponential time of rate exp(b). Once the
+  first item i is out, a set S is drawn where the others of S come before STOP
+  and before all that is left (utility `rest`, STOP included). In units of what
+  is left, with e^x the time at which the first of that comes:
+
+    sum_i softmax(b)_i int e^(x - e^x) prod_(k in S, k != i) F_k(x) dx,
+    F_k(x) = 1 - exp(-exp(x + b_k - rest)).
+
+  The integrand is analytic and falls off fast on both sides, so equal steps
+  are exact to float32: it is as narrow as 1 / sqrt(|S|), and ends at log |S|.
+  """
+  length = logits.shape[-1]
+  step = min(0.25, length**-0.5)
+  x_X = np.arange(-17.0, math.log(length) + 3.0, step, np.float32)
+  log_time_BLX = x_X + (logits - rest_B[:, None])[..., None]
+  # Of a short time F is the time itself, less half of its square.
+  short_BLX = jnp.minimum(log_time_BLX, -8.0)
+  long_BLX = jnp.clip(log_time_BLX, -8.0, 4.0)
+  come_BLX = jnp.where(
+    log_time_BLX < -8.0,
+    log_time_BLX - jnp.exp(short_BLX) / 2,
+    jnp.log(-jnp.expm1(-jnp.exp(long_BLX))),
+  )
+  chosen_BL1 = chosen_BL[..., None]
+  all_BX = jnp.where(chosen_BL1, come_BLX, 0.0).sum(1)
+  first_BLX = jnp.where(chosen_BL1, logits[..., None] - come_BLX, ops.NEVER)
+  first_BX = jax.nn.logsumexp(first_BLX, axis=1)
+  log_each_BX = x_X - np.exp(x_X) + all_BX + first_BX
+  total_B = jax.nn.logsumexp(jnp.where(eligible, logits, ops.NEVER), axis=-1)
+  return jax.nn.logsumexp(log_each_BX, axis=-1) + math.log(step) - total_B
 
 
 def draw(
