@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from diffusion_sampler.sampling import rules
+from diffusion_sampler.sampling import stats as stats_lib
 from lm import ops
 
 KINDS = ('bernoulli', 'dpls')
@@ -159,9 +160,9 @@ def draw(
   # which STOP does not compete, has noise of its own: one noise for all would
   # hold back the others, and not STOP, below the first.
   pairs = jax.vmap(jax.random.split)(keys)
-  noise_BL = rules.draws(pairs[:, 0], length, jax.random.gumbel)
+  noise_BL = rules.draws(pairs[:, 0], length, stats_lib.gumbel)
   first_BL = rules.best(logits + noise_BL, eligible)
-  noise_BL = rules.draws(pairs[:, 1], length + 1, jax.random.gumbel)
+  noise_BL = rules.draws(pairs[:, 1], length + 1, stats_lib.gumbel)
   noisy_BL = jnp.where(first_BL, jnp.inf, logits + noise_BL[:, :length])
   stop_B1 = config.stop / temperature + noise_BL[:, length:]
   taken_BL = eligible & (noisy_BL > stop_B1)

@@ -25,6 +25,8 @@ from engine import options
 from lm import ops
 
 SCORES = ('confidence', 'margin', 'entropy')
+# Whose probability a bound is compared with.
+OF = ('best', 'drawn')
 # The rank of what is not eligible: beyond any count.
 LAST = 2**30
 
@@ -70,6 +72,16 @@ def score(stats: stats_lib.Stats, by: str) -> Float[Array, 'B L']:
   if by == 'entropy':
     return -stats.entropy
   return stats.chosen if by == 'confidence' else stats.margin
+
+
+def confidence(stats: stats_lib.Stats, of: str) -> Float[Array, 'B L']:
+  """What a bound on confidence reads: the same for both where nothing is drawn.
+
+  'best' is the largest probability, 'drawn' that of the token that would be
+  written (Fast-dLLM). With a temperature above 0 they differ: a bound on the
+  best lets an unlikely draw through at a position of which the model is sure.
+  """
+  return stats.confidence if of == 'best' else stats.chosen
 
 
 def better(
@@ -130,6 +142,10 @@ def _check_by(by: str) -> None:
   _check('by', by, by in SCORES, f'one of {", ".join(SCORES)}')
 
 
+def _check_of(of: str) -> None:
+  _check('of', of, of in OF, f'one of {", ".join(OF)}')
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Random(Reach):
   """`count` eligible positions, uniformly."""
@@ -185,16 +201,23 @@ class LeftToRight(Reach):
 class Threshold(Reach):
   """Every position at least so confident (Fast-dLLM), or the best one.
 
-  Above 1 none is, and the best one is taken at every pass.
+  Above 1 none is, and the best one is taken at every pass. `of`: whose
+  probability that is, see `confidence`.
   """
 
   threshold: float = 0.9
+  of: str = 'best'
+
+  def __post_init__(self):
+    _check_of(self.of)
 
   def __call__(self, stats, masked, block, key):
     del key
     eligible = masked & block.inside
-    action = eligible & (stats.confidence >= self.threshold)
-    return at_least_one(action, stats.confidence, eligible)
+    sure_BL = confidence(stats, self.of)
+    return at_least_one(
+      eligible & (sure_BL >= self.threshold), sure_BL, eligible
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -203,15 +226,21 @@ class Factor(Reach):
 
   Fast-dLLM's other rule. Every j of the prefix must satisfy it, its last one
   too (a copy of the rule in the wild takes all when only the last fails).
+  `of`: whose probability c is, see `confidence`.
   """
 
   factor: float = 1.0
+  of: str = 'best'
+
+  def __post_init__(self):
+    _check_of(self.of)
 
   def __call__(self, stats, masked, block, key):
     del key
     eligible = masked & block.inside
-    rank_BL = rank(stats.confidence, eligible)
-    fits = (rank_BL + 2) * (1.0 - stats.confidence) < self.factor
+    sure_BL = confidence(stats, self.of)
+    rank_BL = rank(sure_BL, eligible)
+    fits = (rank_BL + 2) * (1.0 - sure_BL) < self.factor
     failed_BL = jnp.where(eligible & ~fits, rank_BL, LAST)
     count_B = jnp.maximum(failed_BL.min(-1), 1)
     return eligible & (rank_BL < count_B[:, None])
@@ -247,7 +276,7 @@ class EntropyBounded(Reach):
 class Klass(Reach):
   """Confident and settled positions (KLASS, NeurIPS 2025).
 
-  Those above `confidence` whose distribution moved by less than `divergence`
+  Those whose best token is above `confidence` whose distribution moved by less than `divergence`
   nats in each of the last `passes` passes; where none is, as `LladaSchedule`.
   """
 
@@ -333,7 +362,7 @@ class DreamSchedule(Reach):
     count_B = jnp.floor(left_B * share_B + 1e-4).astype(jnp.int32)
     score_BL = score(stats, self.by)
     if self.noise > 0:
-      gumbel_BL = draws(key, masked.shape[-1], jax.random.gumbel)
+      gumbel_BL = draws(key, masked.shape[-1], stats_lib.gumbel)
       score_BL = score_BL / self.noise + gumbel_BL
     return first(score_BL, eligible, count_B)
 

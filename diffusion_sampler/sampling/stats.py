@@ -8,6 +8,8 @@ Shapes: B sequences, L answer positions, V vocabulary, D width, C columns of a
 block, n blocks, h earlier passes, K largest probabilities.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -16,13 +18,19 @@ from jaxtyping import Array, Float, Int, Key
 from lm import losses, ops
 
 
+# (key, shape). JAX's own default makes it of one uniform float32, ends at 15.9,
+# and hardly ever draws words of 1e-7.
+gumbel = functools.partial(jax.random.gumbel, mode='high')
+
+
 class Stats(struct.PyTreeNode):
   """Of the denoiser's distribution p at every answer position.
 
   Attributes:
     token: what would be written: the most probable one, or a draw.
-    confidence: the largest probability, of the noise-free p.
-    chosen: probability of `token`; equals `confidence` unless drawn.
+    confidence: the largest probability, whatever token was drawn.
+    chosen: probability of `token`; equals `confidence` unless drawn. Like all
+      here it is of p itself, without temperature and noise.
     margin: the largest probability less the second largest.
     entropy: of p, in nats.
     divergence: KL(p of this pass || p of the pass before), of the last h
@@ -156,7 +164,7 @@ def stats(
     noise = old = None
     if temperature > 0:
       noise = temperature * jax.vmap(
-        lambda k: jax.random.gumbel(
+        lambda k: gumbel(
           jax.random.fold_in(k, number), (shape[1], ids_C.shape[0])
         )
       )(keys)

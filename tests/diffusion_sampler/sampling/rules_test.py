@@ -166,6 +166,15 @@ class TieTest(support.SamplerTestCase):
     self.assertEqual(support.chosen_set(got), [1])
     got = support.act(rules.Threshold(threshold=0.8), stats, [True] * 3)
     self.assertEqual(support.chosen_set(got), [0])
+    # Fast-dLLM's asks what would be written: .1, .6 and .3.
+    for threshold, want in ((0.8, [1]), (0.25, [1, 2])):
+      rule = rules.Threshold(threshold=threshold, of='drawn')
+      got = support.act(rule, stats, [True] * 3)
+      self.assertEqual(support.chosen_set(got), want)
+    # .2 of the best, then .9; drawn .8, then 2.1.
+    for of, want in (('best', [0, 2]), ('drawn', [1])):
+      got = support.act(rules.Factor(factor=1.0, of=of), stats, [True] * 3)
+      self.assertEqual(support.chosen_set(got), want)
 
 
 class EveryRuleTest(support.SamplerTestCase):
@@ -278,7 +287,7 @@ class ConfigTest(support.SamplerTestCase):
     ('', "got ''"),
     ('top_k(size=3)', "rule: top_k has count, by, got 'size'"),
     ('top_k(passes=3)', "rule: top_k has count, by, got 'passes'"),
-    ('threshold(0.9)', "rule: threshold has threshold, got '0.9'"),
+    ('threshold(0.9)', "rule: threshold has threshold, of, got '0.9'"),
     ('top_k(count=0)', 'rule.count must be at least 1, got 0'),
     ('random(count=0)', 'rule.count must be at least 1, got 0'),
     ('left_to_right(count=0)', 'rule.count must be at least 1, got 0'),

@@ -1,6 +1,7 @@
 """Five numbers a position, in blocks of words, against whole softmaxes."""
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from diffusion_sampler.sampling import stats
+from tests import files
 from tests.diffusion_sampler import support
 
 # Section 12.1; the last word is the mask.
@@ -214,6 +216,31 @@ class DrawTest(support.SamplerTestCase):
       np.take_along_axis(p[None], token[..., None], -1)[..., 0],
       rtol=1e-5,
     )
+
+  def test_rare_words_are_drawn_as_often_as_they_should(self):
+    # 50,000 words share .01. Noise from one float32 uniform ends at 15.9, and
+    # drew them .0056 of the time.
+    rare, share = 50_000, 0.01
+    p = np.full(rare + 2, share / rare)
+    p[0] = 1 - share
+    out = compiled(
+      jnp.ones((16, 64, 1)),
+      jnp.asarray(np.log(p)[:, None], jnp.float32),
+      rare + 1,
+      keys=support.keys(16),
+      temperature=1.0,
+    )
+    self.assertAlmostEqual(float((out.token > 0).mean()), share, delta=0.002)
+
+  def test_no_draw_cuts_the_tail(self):
+    for path in sorted((files.ROOT / 'diffusion_sampler').rglob('*.py')):
+      lines = [
+        line
+        for line in path.read_text().splitlines()
+        if re.search(r'random\.(gumbel|categorical)', line)
+        and "mode='high'" not in line
+      ]
+      self.assertEmpty(lines, path)
 
   def test_a_row_draws_by_its_own_key(self):
     logits = np.random.default_rng(0).standard_normal((9, 3, 9))
