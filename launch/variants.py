@@ -2,9 +2,10 @@
 
 `sweep.variants` maps the name of a variant to what it changes: {dotted key:
 value}, of the type that the key has. A section is replaced whole by a mapping
-and removed by None, as where a variant is another experiment. The value
-'{other}' stands for the workdir of the variant `other` at the same seed.
-Finished runs are not run again, interrupted ones are resumed.
+and removed by None, as where a variant is another experiment; such a one may
+bring keys of its own at the top. The value '{other}' stands for the workdir of
+the variant `other` at the same seed. Finished runs are not run again,
+interrupted ones are resumed.
 """
 
 import pathlib
@@ -37,9 +38,10 @@ def variant(
       or a variant that the sweep does not have.
   """
   config = config.copy_and_resolve_references()
+  other = 'experiment' in changes
   with config.unlocked():
     for key, value in changes.items():
-      _change(config, key, _filled(key, value, folders))
+      _change(config, key, _filled(key, value, folders), new=other)
   return config
 
 
@@ -55,13 +57,13 @@ def _filled(key: str, value: Any, folders: Mapping[str, str]) -> Any:
   return folders[match[1]]
 
 
-def _change(config: ConfigDict, key: str, value: Any) -> None:
+def _change(config: ConfigDict, key: str, value: Any, *, new: bool) -> None:
   *sections, last = key.split('.')
   place = config
   for name in sections:
     place = place.get(name) if isinstance(place, ConfigDict) else None
-  section = isinstance(value, Mapping) and not sections
-  if place is None or (last not in place and not section):
+  new = (new or isinstance(value, Mapping)) and not sections
+  if place is None or (last not in place and not new):
     raise ValueError(f'sweep.variants changes {key}, which is no key')
   if value is None:
     del place[last]

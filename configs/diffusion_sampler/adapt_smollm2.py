@@ -17,6 +17,7 @@ python -m launch.sweep --config=$C:brief --workdir=runs/adapt_brief \
 from ml_collections import ConfigDict
 
 from configs import common as parts
+from configs.diffusion_sampler import common
 
 
 def get_config(arg: str = '') -> ConfigDict:
@@ -56,13 +57,13 @@ def get_config(arg: str = '') -> ConfigDict:
   # Steps until attention is open both ways.
   c.anneal = 750
   c.accumulate = 4
-  rules = [f'threshold(threshold={x})' for x in (0.9, 0.3, 0.6)]
-  rules += [f'top_k(count={k})' for k in (1, 2, 4)]
-  rules += [f'random(count={k})' for k in (1, 2, 4)]
+  rules = [common.sampler('threshold', threshold=x) for x in (0.9, 0.3, 0.6)]
+  rules += [common.sampler('top_k', count=k) for k in (1, 2, 4)]
+  rules += [common.sampler('random', count=k) for k in (1, 2, 4)]
   c.sampling = ConfigDict(
     dict(
-      samplers=';'.join(rules),
-      blocks='0;4',
+      samplers=tuple(rules),
+      blocks=(0, 4),
       hard=0,
       batch=128,
       temperature=0.0,
@@ -86,7 +87,7 @@ def _small(c: ConfigDict) -> None:
   c.model.update(dtype='float32', scan_layers=False)
   c.accumulate = 1
   c.anneal = 50
-  c.sampling.update(blocks='0', batch=32)
+  c.sampling.update(blocks=(0,), batch=32)
   c.optim.warmup_steps = 10
   c.run.update(steps=200, eval_every=50, log_every=5, save_every=50)
 
@@ -95,6 +96,6 @@ def _smoke(c: ConfigDict) -> None:
   c.data.update(context=31, batch_size=4, eval_records=4, test_records=4)
   c.data.update(prompt=16, gap=4, after=4)
   c.anneal = 1
-  c.sampling.update(samplers='threshold(threshold=0.9)', batch=4)
+  c.sampling.update(samplers=(common.SURE,), batch=4)
   c.optim.warmup_steps = 1
   c.run.update(steps=3, eval_every=0, log_every=1, save_every=0)

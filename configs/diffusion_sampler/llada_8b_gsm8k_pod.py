@@ -68,19 +68,20 @@ def get_config(arg: str = '') -> ConfigDict:
   )
   c.sampling = ConfigDict(
     dict(
-      samplers='policy;threshold(threshold=0.9)'
-      if full
-      else 'policy(temperature=0.5);threshold(threshold=0.9)',
-      blocks='256' if full else '32',
+      samplers=(
+        common.sampler('policy', **({} if full else {'temperature': 0.5})),
+        common.SURE,
+      ),
+      blocks=(256 if full else 32,),
       batch=128,
       temperature=0.0,
       frames=4,
     )
   )
-  common.unmasking(c, block=256 if full else 32, prompts=16)
   c.denoiser = MODEL
+  c.block = 256 if full else 32
+  c.update(common.unmasking(experts=(0.9,) if full else (), expert_block=32))
   c.policy.update(width=128, mlp_width=512, time_features=128)
-  c.grpo.update(experts='0.9' if full else '', expert_block=32)
   c.optim.update(peak_lr=3e-5, warmup_steps=100)
   c.run = parts.run(steps=936, eval_every=0, log_every=10, save_every=100)
   c.mesh = parts.mesh(fsdp=8)
@@ -106,7 +107,7 @@ def _smoke(c: ConfigDict) -> None:
   c.model.update(
     vocab_size=261, layers=2, width=32, heads=2, kv_heads=2, mlp_width=64
   )
-  c.sampling.update(blocks='4', batch=8)
+  c.sampling.update(blocks=(4,), batch=8)
   c.block = 4
   c.grpo.expert_block = 4
   c.optim.warmup_steps = 1

@@ -10,6 +10,10 @@ __getattr__, __dir__, __all__ = public.names(
       'compare',
     ),
     'rewards': ('correct',),
+    'samplers': (
+      'Sampler',
+      'sampler',
+    ),
     'fill_in': ('gaps',),
   },
 )

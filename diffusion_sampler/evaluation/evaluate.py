@@ -1,16 +1,17 @@
 """Accuracy against passes: any set of samplers on the test split of a puzzle.
 
-A sampler is a text: a rule of rules.py with its options, or
-'policy(temperature=0.5, scale=2)' for a trained policy. Every one of them is
-run by the same loop at every block length that is asked for.
+Every sampler of samplers.py is run by the same loop at every block length that
+is asked for. Puzzles are measured here, gaps in a text by fill_in.py, questions
+in words by training/text_policy.py, with `writer` and `compare` from here.
 
 Shapes: B sequences, L answer positions, R records.
 """
 
 import dataclasses
 import functools
+import types
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,41 +19,16 @@ import numpy as np
 
 from corpora.text import pipeline
 from diffusion_sampler.evaluation import rewards
+from diffusion_sampler.evaluation import samplers as samplers_lib
 from diffusion_sampler.policy import rule as policy_rule
-from diffusion_sampler.sampling import decode, rules
-from diffusion_sampler.sampling import denoiser as denoiser_lib
+from diffusion_sampler.report import keys
+from diffusion_sampler.sampling import cached, rules
+from diffusion_sampler.sampling import canvas as canvas_lib
 from diffusion_sampler.training import setup
 from engine import mesh as mesh_lib
-from engine import options, stop
 from engine import progress as progress_lib
+from engine import stop
 from lm import transformer
-
-POLICY = 'policy'
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PolicyOptions:
-  """How a trained policy is sampled (section 6.3).
-
-  Attributes:
-    temperature, scale: see `actions.draw`.
-    fallback: 1 writes something at every pass, as at test time; 0 lets the
-      policy alone decide, as in training: a policy that has learned to keep
-      still shows there only.
-    blind: 'mask' or 'time' withholds that input.
-  """
-
-  temperature: float = 1.0
-  scale: float = 1.0
-  fallback: int = 1
-  blind: str = ''
-
-  def __post_init__(self):
-    if self.blind not in ('', 'mask', 'time'):
-      raise ValueError(
-        f'sampling.samplers: blind of {POLICY} must be mask or time, got '
-        f'{self.blind!r}'
-      )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,70 +36,54 @@ class SamplingConfig:
   """What to measure.
 
   Attributes:
-    samplers: texts, see the head of this file; or one text with ';' between.
-    blocks: block lengths, or a text of them with ';' between; 0: the whole
-      answer, full diffusion.
+    samplers: see samplers.py.
+    blocks: block lengths; 0: the whole answer, full diffusion.
     hard: records of this level or more are reported apart; 0: none are.
     batch: records a call.
     temperature: of tokens.
     frames: records whose order of unmasking is kept for the figure.
   """
 
-  samplers: tuple[str, ...] | str = ('threshold(threshold=0.9)',)
-  blocks: tuple[int, ...] | str = (0,)
+  samplers: tuple[Mapping[str, Any], ...] = (
+    types.MappingProxyType({'rule': 'threshold', 'threshold': 0.9}),
+  )
+  blocks: tuple[int, ...] = (0,)
   hard: int = 0
   batch: int = 250
   temperature: float = 0.0
   frames: int = 4
 
   def __post_init__(self):
-    for name, kind in (('samplers', str), ('blocks', int)):
-      value = getattr(self, name)
-      if isinstance(value, str):
-        value = map(str.strip, value.split(';'))
-      object.__setattr__(self, name, tuple(map(kind, value)))
-    for text in self.samplers:
-      if not text.startswith(POLICY):
-        rules.parse(text)
+    self.made()
+    for block in self.blocks:
+      if type(block) is not int or block < 0:
+        raise ValueError(
+          f'sampling.blocks must be lengths, or 0 for the whole answer, got '
+          f'{block!r}; change --config.sampling.blocks'
+        )
 
-
-def parse(text: str, trained: policy_rule.PolicyRule | None) -> rules.Rule:
-  """A sampler of its text.
-
-  Raises:
-    ValueError: no such rule, or a policy where none was trained.
-  """
-  if not text.startswith(POLICY):
-    return rules.parse(text)
-  if trained is None:
-    raise ValueError(
-      f'sampling.samplers has {text!r}, which needs a trained policy; set '
-      '--config.policy_run to the workdir of a finished policy run'
-    )
-  how = options.parse(text, {POLICY: PolicyOptions}, 'sampling.samplers')
-  config = trained.config
-  if how.blind:
-    config = dataclasses.replace(config, **{f'see_{how.blind}': False})
-  return trained.replace(
-    config=config,
-    temperature=how.temperature,
-    scale=how.scale,
-    fallback=bool(how.fallback),
-  )
+  def made(self) -> list[samplers_lib.Sampler]:
+    """Raises ValueError where a sampler does not fit."""
+    return [samplers_lib.sampler(values) for values in self.samplers]
 
 
 @functools.lru_cache(maxsize=64)
-def _sampler(model, layout, temperature):
+def _compiled(model, layout, temperature, cache, shifted):
   """Compiled once a block length and kind of rule; every process gets all."""
 
   def run(params, rule, batch, key):
-    return decode.sample(
-      denoiser_lib.of_transformer(model, params),
+    return cached.sample(
+      model,
+      params,
       rule,
       layout,
       batch['prompt'],
       jax.random.split(key, batch['prompt'].shape[0]),
+      mode=cache,
+      given=batch.get('given'),
+      prompt_present=batch.get('present'),
       temperature=temperature,
+      shifted=shifted,
     )
 
   return mesh_lib.replicated_jit(run)
@@ -168,35 +128,65 @@ def in_batches(
   return out
 
 
-def answers(
-  run: Callable[..., decode.Decoded],
-  params: Any,
-  rule: rules.Rule,
+class Decoder(NamedTuple):
+  """A denoiser and how long its answers are.
+
+  Attributes:
+    model: its shape.
+    params: its parameters, on the mesh of the run.
+    layout: block length (0: the whole answer) -> Layout.
+    shifted: whether position i predicts token i + 1.
+  """
+
+  model: transformer.TransformerConfig
+  params: Any
+  layout: Callable[[int], canvas_lib.Layout]
+  shifted: bool = False
+
+
+# (rule, block, cache) -> what `answers` gives.
+Write = Callable[[rules.Rule, int, str], dict[str, np.ndarray]]
+
+
+def writer(
+  config: SamplingConfig,
+  decoder: Decoder,
   arrays: Mapping[str, np.ndarray],
   key: jax.Array,
-  size: int,
-) -> dict[str, np.ndarray]:
-  """'answer', 'order' [R, L]; 'nfe', 'failed' [R].
+) -> Write:
+  """What samplers write: 'answer', 'order' [R, L]; 'nfe', 'failed' [R].
 
   Args:
-    run: (params, rule, batch, key) -> Decoded, compiled.
-    params: of the denoiser, on the mesh.
-    rule: a sampler.
-    arrays: [R, ...] by name, what `run` takes of a batch.
+    config: rows a batch, see `in_batches`, and the temperature.
+    decoder: the denoiser.
+    arrays: 'prompt' [R, P]; 'given' [R, L], where something is to be filled
+      in; 'present' [R, P], where prompts are padded.
     key: a batch's is folded in.
-    size: rows a batch, see `in_batches`.
   """
-  rule = mesh_lib.replicated(rule)
-  parts = in_batches(
-    lambda batch, i: run(params, rule, batch, jax.random.fold_in(key, i)),
-    arrays,
-    size,
-  )
-  total = len(next(iter(arrays.values())))
-  return {
-    name: np.concatenate([getattr(part, name) for part in parts])[:total]
-    for name in ('answer', 'nfe', 'order', 'failed')
-  }
+
+  def write(rule, block, cache):
+    run = _compiled(
+      decoder.model,
+      decoder.layout(block),
+      config.temperature,
+      cache,
+      decoder.shifted,
+    )
+    rule = mesh_lib.replicated(rule)
+    parts = in_batches(
+      lambda batch, i: run(
+        decoder.params, rule, batch, jax.random.fold_in(key, i)
+      ),
+      arrays,
+      config.batch,
+    )
+    total = len(arrays['prompt'])
+    return {
+      name: np.concatenate([getattr(part, name) for part in parts])[:total]
+      for name in ('answer', 'nfe', 'order', 'failed')
+    }
+
+  return write
 
 
 def _towards_right(order: np.ndarray) -> np.ndarray:
@@ -232,7 +222,7 @@ def scalars(
 def compare(
   config: SamplingConfig,
   length: int,
-  measure: Callable[[rules.Rule, int], Mapping[str, np.ndarray]],
+  measure: Write,
   level: np.ndarray,
   *,
   trained: policy_rule.PolicyRule | None = None,
@@ -242,7 +232,7 @@ def compare(
   Args:
     config: which.
     length: L, the block of full diffusion.
-    measure: (rule, block) -> what `answers` gives, with 'correct' [R].
+    measure: what a `writer` gives, with 'correct' [R].
     level: of the records [R].
     trained: the policy, where there is one.
 
@@ -252,14 +242,17 @@ def compare(
     'level', and 'correct', 'passes' [n, R], 'order', 'answers' [n, frames, L].
   """
   out, names, kept = {}, [], []
-  pairs = [(s, b) for b in config.blocks for s in config.samplers]
+  pairs = [(s, b) for b in config.blocks for s in config.made()]
   with progress_lib.Progress('sampling', len(pairs), unit='samplers') as bar:
     for sampler, block in pairs:
-      found = measure(parse(sampler, trained), block)
-      name = f'{sampler}@{block or length}'
+      found = measure(sampler.bound(trained), block, sampler.cache)
       figures = scalars(found, level, config.hard)
-      out |= {f'{name}/{k}': v for k, v in figures.items()}
-      names.append(name)
+      whole = block or length
+      out |= {
+        str(keys.Key(sampler.name, whole, name)): value
+        for name, value in figures.items()
+      }
+      names.append(keys.name(sampler.name, whole))
       kept.append(found)
       bar.update(1)
   frames = slice(config.frames)
@@ -288,11 +281,12 @@ def evaluate(
   test = task.split('test')
   count = task.config.test_records or len(test['level'])
   test = {name: array[:count] for name, array in test.items()}
+  write = writer(
+    config, Decoder(model, params, task.layout), {'prompt': test['prompt']}, key
+  )
 
-  def measure(rule, block):
-    run = _sampler(model, task.layout(block), config.temperature)
-    prompts = {'prompt': test['prompt']}
-    found = answers(run, params, rule, prompts, key, config.batch)
+  def measure(rule, block, cache):
+    found = write(rule, block, cache)
     right = rewards.correct(
       task.puzzle,
       *map(jnp.asarray, (test['prompt'], found['answer'], test['answer'])),

@@ -17,8 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from diffusion_sampler.evaluation import evaluate
-from diffusion_sampler.sampling import canvas, decode
-from diffusion_sampler.sampling import denoiser as denoiser_lib
+from diffusion_sampler.sampling import canvas
 from engine import mesh as mesh_lib
 from lm import losses, transformer
 
@@ -118,32 +117,23 @@ def evaluate_gaps(
     )
     return np.concatenate(made)[: len(answer)]
 
-  @functools.cache
-  def sampler(block):
-    layout = canvas.Layout(
+  def layout(block):
+    return canvas.Layout(
       prompt=found['prompt'].shape[1],
       answer=length,
       block=block or length,
       mask_id=mask_id,
     )
 
-    def run(params, rule, batch, key):
-      return decode.sample(
-        denoiser_lib.of_transformer(config, params, shifted=True),
-        rule,
-        layout,
-        batch['prompt'],
-        jax.random.split(key, len(batch['prompt'])),
-        given=batch['given'],
-        temperature=sampling.temperature,
-      )
+  write = evaluate.writer(
+    sampling,
+    evaluate.Decoder(config, params, layout, shifted=True),
+    arrays,
+    key,
+  )
 
-    return mesh_lib.replicated_jit(run)
-
-  def measured(rule, block):
-    made = evaluate.answers(
-      sampler(block), params, rule, arrays, key, sampling.batch
-    )
+  def measured(rule, block, cache):
+    made = write(rule, block, cache)
     same = (made['answer'] == found['answer']) & found['hidden']
     return made | {
       'correct': same.sum(-1) / found['hidden'].sum(-1),

@@ -2,7 +2,7 @@
 
 Rules, and with `policy_run` a policy trained elsewhere: on another denoiser,
 or at another length. `build(cfg)` reads
-configs/diffusion_sampler/heuristics_*.py.
+configs/diffusion_sampler/puzzles.py:heuristics_*.
 """
 
 from collections.abc import Mapping

@@ -34,7 +34,7 @@ class GrpoConfig:
     reward: 'multiplicative', or 'additive', the ablation that collapses.
     group: G, rollouts of the policy a prompt.
     experts: confidence thresholds of the expert rollouts that join each group
-      (E of them), or a text of them with ';' between; none unless steered.
+      (E of them); none unless steered.
     expert_block: their block; 32 in the paper, whatever the policy's.
     clip: epsilon of the likelihood ratio.
     iterations: updates from one batch of rollouts.
@@ -46,7 +46,7 @@ class GrpoConfig:
   alpha: float = 1.0
   reward: str = 'multiplicative'
   group: int = 8
-  experts: tuple[float, ...] | str = ()
+  experts: tuple[float, ...] = ()
   expert_block: int = 32
   clip: float = 0.5
   iterations: int = 2
@@ -54,10 +54,6 @@ class GrpoConfig:
   fallback: bool = False
 
   def __post_init__(self):
-    experts = self.experts
-    if isinstance(experts, str):
-      experts = filter(None, experts.split(';'))
-    object.__setattr__(self, 'experts', tuple(map(float, experts)))
     if self.reward not in REWARDS:
       raise ValueError(
         f'grpo.reward must be one of {", ".join(REWARDS)}, got {self.reward!r}'

@@ -3,17 +3,17 @@
 Section 11.2. A claim is a number with its range over seeds; the name says which
 sign or size would make it hold (engine/report/claims.py).
 
-A summary holds '<sampler>@<block>/accuracy' and '/nfe'. Samplers are compared
-at equal passes by straight lines between the points of a family; at most as
-many passes may be spent, so that a curve never falls.
+A summary holds 'accuracy' and 'nfe' of samplers, see keys.py. Samplers are
+compared at equal passes by straight lines between the points of a family; at
+most as many passes may be spent, so that a curve never falls.
 """
 
 import itertools
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from diffusion_sampler.report import keys
 from engine.report import claims as claims_lib
 
 Summary = claims_lib.Summary
@@ -34,41 +34,27 @@ ORACLES = ('left_to_right',)
 # here, while with the fallback it only looks slow.
 ALONE = 'policy(fallback=0)'
 
-_KEY = re.compile(r'(?P<sampler>.+)@(?P<block>\d+)/accuracy$')
-
 
 def points(
   summary: Summary, block: int, figure: str = 'accuracy'
 ) -> dict[str, Point]:
-  """{sampler: (passes, accuracy)} at one block length."""
-  found = {}
-  for key in summary:
-    match = _KEY.match(key)
-    if match and int(match['block']) == block:
-      name = f'{match["sampler"]}@{block}'
-      found[match['sampler']] = (
-        summary[f'{name}/nfe'],
-        summary[f'{name}/{figure}'],
-      )
-  return found
+  """{sampler: (passes, figure)} at one block length."""
+  found = [key for key in map(keys.parse, summary) if key]
+  return {
+    key.sampler: (summary[str(key._replace(figure='nfe'))], summary[str(key)])
+    for key in found
+    if (key.block, key.figure) == (block, figure)
+  }
 
 
 def blocks(summary: Summary) -> list[int]:
   """Block lengths that were measured, the longest (full diffusion) last."""
-  found = {int(m['block']) for m in map(_KEY.match, summary) if m}
-  return sorted(found)
-
-
-def family(sampler: str) -> str:
-  """Its rule, and how it scores: what one curve goes through."""
-  name = sampler.partition('(')[0]
-  by = re.search(r'by=(\w+)', sampler)
-  return f'{name} {by[1]}' if by else name
+  return sorted({key.block for key in map(keys.parse, summary) if key})
 
 
 def curve(found: Mapping[str, Point], name: str) -> list[Point]:
   """Points of one family, by passes."""
-  return sorted(p for s, p in found.items() if family(s) == name)
+  return sorted(p for s, p in found.items() if keys.family(s) == name)
 
 
 def best_at(passes: float, line: Sequence[Point]) -> float:
@@ -82,7 +68,7 @@ def best_at(passes: float, line: Sequence[Point]) -> float:
 
 def envelope(passes: float, found: Mapping[str, Point]) -> float:
   """The best family there, oracles aside; nan where none is so quick."""
-  names = {family(s) for s in found} - set(ORACLES)
+  names = {keys.family(s) for s in found} - set(ORACLES)
   values = [best_at(passes, curve(found, name)) for name in names]
   values = [v for v in values if not np.isnan(v)]
   return max(values) if values else float('nan')

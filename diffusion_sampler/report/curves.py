@@ -12,7 +12,6 @@ Shapes: S seeds, n rounds.
 
 import collections
 import pathlib
-import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from corpora import puzzles
-from diffusion_sampler.report import claims
+from diffusion_sampler.report import keys
 from engine.report import claims as claims_lib
 from engine.report import figures as plots_lib
 from engine.runs import finished
@@ -116,8 +115,8 @@ def alpha_of(variant: str) -> tuple[str, str]:
 
 def _place(variant: str, sampler: str) -> tuple[str, str, str]:
   """Family, options and note of what a variant measured."""
-  family = claims.family(sampler)
-  if family != 'policy':
+  family = keys.family(sampler)
+  if not keys.is_policy(sampler):
     # Its default, spelled out beside those that spell it.
     return ('top_k confidence' if family == 'top_k' else family), '', ''
   family, alpha = alpha_of(variant)
@@ -134,22 +133,22 @@ def panels(runs: Sequence[Run], figure: str = 'accuracy') -> list[Panel]:
   whole = {run.world: run.answer for run in runs}
   for run in runs:
     for key in run.summaries[0]:
-      match = re.fullmatch(rf'((.+)@(\d+))/{figure}', key)
-      if not match:
+      told = keys.parse(key)
+      if not told or told.figure != figure:
         continue
       passes, value = (
-        [summary[f'{match[1]}/{which}'] for summary in run.summaries]
+        [summary[str(told._replace(figure=which))] for summary in run.summaries]
         for which in ('nfe', figure)
       )
       if np.isnan(value).any():  # no such record
         continue
-      family, options, note = _place(run.variant, match[2])
-      curve = found.setdefault((run.world, int(match[3])), {})
+      family, options, note = _place(run.variant, told.sampler)
+      curve = found.setdefault((run.world, told.block), {})
       curve = curve.setdefault((family, options), {})
-      owner = run.variant if claims.family(match[2]) == 'policy' else ''
+      owner = run.variant if keys.is_policy(told.sampler) else ''
       three = (tuple(claims_lib.interval(v)) for v in (passes, value))
       point = Point(*three, note)
-      curve.setdefault((owner, match[2]), point)
+      curve.setdefault((owner, told.sampler), point)
   worlds = list(whole)
   out = []
   for world, block in sorted(found, key=lambda k: (worlds.index(k[0]), k[1])):

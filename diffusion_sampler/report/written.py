@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from diffusion_sampler.report import claims
+from diffusion_sampler.report import keys
 
 # As canvas.py has them.
 GIVEN, UNWRITTEN, BEHIND = -1, -2, -3
@@ -82,17 +82,16 @@ def _strips(run) -> list[tuple[int, str, Strip]]:
     told = _told_in_symbols(made, run.eos_id)
   out = []
   for i, name in enumerate(map(str, made['names'])):
-    sampler, _, block = name.rpartition('@')
-    family = claims.family(sampler)
+    sampler, block = keys.named(name)
     strip = Strip(
-      label=run.variant if family == 'policy' else sampler,
+      label=run.variant if keys.is_policy(sampler) else sampler,
       order=made['order'][i],
       passes=made['passes'][i, :count],
       right=made['correct'][i, :count],
       level=made['level'][:count],
       **told(i),
     )
-    out.append((int(block), family.partition(' ')[0], strip))
+    out.append((block, keys.rule(sampler), strip))
   return out
 
 

@@ -17,6 +17,6 @@ __getattr__, __dir__, __all__ = public.names(
       'Decoded',
       'sample',
     ),
-    'rules': ('parse',),
+    'rules': ('KINDS',),
   },
 )

@@ -6,7 +6,7 @@ That pass is the first of the block. Later ones run again, of that row,
   'dual': the columns of the block;
   'prefix': the columns of the block and all behind it;
 
-and see everything else as it was at the start of the block. Where position i
+and sees everything else as it was at the start of the block. Where position i
 predicts token i + 1, the column before the block runs too: it predicts the
 first one.
 
@@ -38,7 +38,9 @@ from diffusion_sampler.sampling import denoiser as denoiser_lib
 from diffusion_sampler.sampling import stats as stats_lib
 from lm import transformer, two_way_cache
 
-MODES = ('prefix', 'dual')
+# Everything runs at every pass.
+NONE = 'none'
+MODES = (NONE, 'prefix', 'dual')
 
 
 class _Known(struct.PyTreeNode):
@@ -99,7 +101,7 @@ def sample(
   temperature: float = 0.0,
   shifted: bool = False,
 ) -> decode.Decoded:
-  """Fills the answers in, as `decode.sample` does, with a cache.
+  """Fills the answers in, as `decode.sample` does, with or without a cache.
 
   Args:
     config: of the model.
@@ -108,7 +110,7 @@ def sample(
     layout: sizes, blocks, mask and end.
     prompts: `layout.prompt` columns.
     keys: one a row; consumed.
-    mode: 'prefix' or 'dual'.
+    mode: 'prefix', 'dual', or 'none' for `decode.sample` itself.
     given: as in `decode.sample`.
     prompt_present: as in `decode.sample`.
     temperature: of tokens; 0 takes the most probable.
@@ -120,6 +122,17 @@ def sample(
   """
   if mode not in MODES:
     raise ValueError(f'mode must be one of {", ".join(MODES)}, got {mode!r}')
+  if mode == NONE:
+    return decode.sample(
+      denoiser_lib.of_transformer(config, params, shifted=shifted),
+      rule,
+      layout,
+      prompts,
+      keys,
+      given=given,
+      prompt_present=prompt_present,
+      temperature=temperature,
+    )
   layout.check(config.vocab_size)
   model = transformer.Transformer(config)
   table = transformer.unembedding(params)

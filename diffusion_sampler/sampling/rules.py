@@ -21,7 +21,6 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from diffusion_sampler.sampling import stats as stats_lib
-from engine import options
 from lm import ops
 
 SCORES = ('confidence', 'margin', 'entropy')
@@ -276,8 +275,9 @@ class EntropyBounded(Reach):
 class Klass(Reach):
   """Confident and settled positions (KLASS, NeurIPS 2025).
 
-  Those whose best token is above `confidence` whose distribution moved by less than `divergence`
-  nats in each of the last `passes` passes; where none is, as `LladaSchedule`.
+  Those whose best token has more than `confidence`, and whose distribution
+  moved by less than `divergence` nats in each of the last `passes` passes;
+  where none is, as `LladaSchedule`.
   """
 
   confidence: float = 0.6
@@ -341,8 +341,8 @@ class DreamSchedule(Reach):
   """Dream's timesteps: floor(m (1 - s / t)) of m masks, all at the last pass.
 
   A pass may write nothing. A block of fewer than `steps` positions takes as
-  many steps as it has positions. With `noise` the set is drawn without replacement
-  from softmax(score / noise) (Dream's alg_temp).
+  many steps as it has positions. With `noise` the set is drawn without
+  replacement from softmax(score / noise) (Dream's alg_temp).
   """
 
   steps: int
@@ -400,15 +400,6 @@ KINDS = {
   'dream': DreamSchedule,
   'ancestral': Ancestral,
 }
-
-
-def parse(text: str) -> Rule:
-  """A rule from a config's 'name' or 'name(key=value, ...)'.
-
-  Raises:
-    ValueError: no such rule, or a key or value that does not fit.
-  """
-  return options.parse(text, KINDS, 'rule')
 
 
 # Numbers that may be traced: a sweep over them compiles once.

@@ -17,7 +17,6 @@ from jaxtyping import Array, Float, Int, Key
 
 from lm import losses, ops
 
-
 # (key, shape). JAX's own default makes it of one uniform float32, ends at 15.9,
 # and hardly ever draws words of 1e-7.
 gumbel = functools.partial(jax.random.gumbel, mode='high')

@@ -1,6 +1,6 @@
 """Masked-diffusion training as an experiment (sections 2.1, 2.2).
 
-`build(cfg)` reads configs/diffusion_sampler/denoiser_*.py.
+`build(cfg)` reads configs/diffusion_sampler/puzzles.py:denoiser_*.
 
 Shapes: B sequences, P prompt columns, L answer positions, T = P + L.
 """

@@ -2,7 +2,8 @@
 
 A step is a round: roll out, reward, and as many updates as
 `grpo.iterations`. The denoiser is part of the state's parameters, frozen.
-`build(cfg)` reads configs/diffusion_sampler/policy_*.py.
+`build(cfg)` reads configs/diffusion_sampler/policy_chain.py and
+puzzles.py:policy_*.
 
 Shapes: B prompts a round, G + E rollouts a prompt, R = B (G + E) rows, M
 passes, P prompt columns, L answer positions.

@@ -1,7 +1,7 @@
 """GRPO on an unmasking policy, on a large model and questions in words.
 
 The paper's own setting (sections 4 to 8): LLaDA-8B on GSM8K and MATH. The round
-is that of `train_policy`; what differs is the denoiser, a checkpoint of others
+is that of `puzzle_policy`; what differs is the denoiser, a checkpoint of others
 that is read onto the mesh, and the reward, which is computed from decoded text.
 `build(cfg)` reads configs/diffusion_sampler/llada_8b_gsm8k_pod.py.
 
@@ -19,14 +19,11 @@ import numpy as np
 
 from corpora.text import pipeline
 from diffusion_sampler.evaluation import evaluate, text
-from diffusion_sampler.policy import rule as policy_rule
 from diffusion_sampler.report import claims as claims_lib
-from diffusion_sampler.sampling import decode, rules
 from diffusion_sampler.sampling import denoiser as denoiser_lib
 from diffusion_sampler.training import puzzle_policy, setup
 from engine import checkpoint, optim, options
 from engine import experiment as experiment_lib
-from engine import mesh as mesh_lib
 from lm import transformer
 from lm.checkpoints import extend, families, hub, weights
 
@@ -40,12 +37,12 @@ class Settings(NamedTuple):
   """The config, taken apart into checked dataclasses.
 
   Attributes:
-    policy: what `train_policy` needs.
+    policy: what `puzzle_policy` needs.
     data: questions and the space for answers.
     model: the denoiser's shape.
     sampling: what is measured at the end.
     denoiser: a checkpoint, as lm.hub takes it, the workdir of a run of
-      `adapt_denoiser`, or 'random'.
+      `text_denoiser`, or 'random'.
     param_dtype: of the denoiser's parameters in memory; `model.dtype` is what
       it computes in.
     shifted: whether position i predicts token i + 1 (Dream, adapted ones).
@@ -113,7 +110,7 @@ def make_init(s: Settings, optimiser):
 
 
 def make_step(s: Settings, grade, optimiser):
-  """The round of `train_policy`, graded by `grade` on the host."""
+  """The round of `puzzle_policy`, graded by `grade` on the host."""
   world = puzzle_policy.World(
     denoiser=functools.partial(_denoiser, s),
     layout=s.data.layout(s.block),
@@ -147,7 +144,7 @@ def _check_checkpoint(s: Settings, family: families.Family, found) -> None:
 
 
 def _adapted(s: Settings, shardings: Any) -> Any:
-  """The denoiser of a run of `adapt_denoiser`, whose targets are shifted."""
+  """The denoiser of a run of `text_denoiser`, whose targets are shifted."""
   run = setup.finished(s.denoiser, 'denoiser')
   found = run.config['experiment']
   if found != ADAPTED:
@@ -197,39 +194,6 @@ def load(s: Settings, params: Any, shardings: Any) -> Any:
 # Evaluation, on the mesh of the run.
 
 
-@functools.lru_cache(maxsize=64)
-def _sampler(s: Settings, block: int):
-  """Compiled once a block length and kind of rule; every process gets all."""
-
-  def run(params, rule, batch, key):
-    return decode.sample(
-      _denoiser(s, params),
-      rule,
-      s.data.layout(block),
-      batch['prompt'],
-      jax.random.split(key, batch['prompt'].shape[0]),
-      prompt_present=batch['present'],
-      temperature=s.sampling.temperature,
-    )
-
-  return mesh_lib.replicated_jit(run)
-
-
-def measure(
-  s: Settings,
-  params: Any,
-  rule: rules.Rule,
-  arrays: Mapping[str, np.ndarray],
-  grade: text.Grader,
-  key: jax.Array,
-  block: int,
-) -> dict[str, np.ndarray]:
-  """What `evaluate.answers` gives, with 'correct' [R]."""
-  run = _sampler(s, block)
-  found = evaluate.answers(run, params, rule, arrays, key, s.sampling.batch)
-  return found | {'correct': grade(found['answer'], arrays['answer'])}
-
-
 def evaluate_samplers(
   s: Settings,
   params: Mapping[str, Any],
@@ -244,12 +208,18 @@ def evaluate_samplers(
     first; and the same by token, 'pieces' [n, frames, L] behind
     'prompt_pieces' [frames, P]. A question has no level.
   """
-  trained = policy_rule.PolicyRule(
-    params=params['policy'], config=s.policy.policy, action=s.policy.action
+  trained = puzzle_policy.trained(s.policy, params['policy'])
+
+  write = evaluate.writer(
+    s.sampling,
+    evaluate.Decoder(s.model, params['denoiser'], s.data.layout, s.shifted),
+    {name: arrays[name] for name in ('prompt', 'present')},
+    key,
   )
 
-  def measured(rule, block):
-    return measure(s, params['denoiser'], rule, arrays, grade, key, block)
+  def measured(rule, block, cache):
+    found = write(rule, block, cache)
+    return found | {'correct': grade(found['answer'], arrays['answer'])}
 
   level = np.zeros(len(arrays['answer']), np.int32)
   made = evaluate.compare(

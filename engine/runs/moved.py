@@ -4,6 +4,7 @@ A run's config.json names its experiment by module. When a module moves, its old
 name stands here, so that an old run still opens, resumes and is drawn.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,10 +49,43 @@ UNREAD = {
 
 
 def modern(config: Mapping[str, Any]) -> dict[str, Any]:
-  """`config` under today's names, without what nobody read."""
+  """`config` under today's names and in today's form, without what nobody
+  read."""
   old = config.get('experiment')
-  if old not in EXPERIMENTS:
-    return dict(config)
   unread = UNREAD.get(old, ())
   out = {key: value for key, value in config.items() if key not in unread}
-  return out | {'experiment': EXPERIMENTS[old]}
+  if old in EXPERIMENTS:
+    out['experiment'] = EXPERIMENTS[old]
+  for section, key, kind in _LISTS:
+    value = out.get(section, {}).get(key)
+    if isinstance(value, str):
+      parts = filter(None, map(str.strip, value.split(';')))
+      out[section] = {**out[section], key: tuple(map(kind, parts))}
+  return out
+
+
+def _sampler(text: str) -> dict[str, Any]:
+  """'top_k(count=2,by=margin)' as a mapping; numbers as they were written."""
+  name, _, inside = text.removesuffix(')').partition('(')
+  pairs = (p.partition('=') for p in inside.split(',') if p.strip())
+  options = {key.strip(): _number(value.strip()) for key, _, value in pairs}
+  if 'fallback' in options:
+    options['fallback'] = bool(options['fallback'])
+  return {'rule': name.strip(), **options}
+
+
+def _number(text: str) -> int | float | str:
+  if re.fullmatch(r'[+-]?\d+', text):
+    return int(text)
+  try:
+    return float(text)
+  except ValueError:
+    return text
+
+
+# Section, key and parts of lists that were texts with ';' between.
+_LISTS = (
+  ('sampling', 'samplers', _sampler),
+  ('sampling', 'blocks', int),
+  ('grpo', 'experts', float),
+)

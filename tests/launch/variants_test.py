@@ -60,6 +60,18 @@ class VariantTest(parameterized.TestCase):
       got.to_dict(), {'a': {'new': 1.5}, 'c': {'k': 2}, 'run': {'s': 0}}
     )
 
+  def test_another_experiment_may_bring_keys_of_its_own(self):
+    made = ConfigDict({'experiment': 'a', 'data': {'n': 1}}).lock()
+    changes = {'experiment': 'b', 'start': '{one}'}
+    got = variants.variant(made, changes, {'one': 'runs/one-0'}).to_dict()
+    self.assertEqual(
+      got, {'experiment': 'b', 'data': {'n': 1}, 'start': 'runs/one-0'}
+    )
+    with self.assertRaisesRegex(ValueError, 'start, which is no key'):
+      variants.variant(made, {'start': ''}, {})
+    with self.assertRaisesRegex(ValueError, 'data.m, which is no key'):
+      variants.variant(made, {'experiment': 'b', 'data.m': 2}, {})
+
   @parameterized.parameters(
     ({'a.rul': 'z'}, 'a.rul, which is no key'),
     ({'c.rule': 'z'}, 'c.rule, which is no key'),

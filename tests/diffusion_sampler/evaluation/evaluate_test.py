@@ -1,97 +1,19 @@
-"""Samplers of their texts, their figures, and runs from end to end."""
+"""Figures of samplers, and runs from end to end."""
 
-import dataclasses
 import json
 import pathlib
 import tempfile
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from absl.testing import absltest, parameterized
+from absl.testing import absltest
 
-from configs.diffusion_sampler import (
-  denoiser_chain,
-  heuristics_chain,
-  policy_chain,
-)
+from configs.diffusion_sampler import policy_chain, puzzles
 from diffusion_sampler.evaluation import evaluate
-from diffusion_sampler.policy import actions, network
-from diffusion_sampler.policy import rule as policy_rule
-from diffusion_sampler.sampling import rules
 from diffusion_sampler.training import setup
 from engine import checkpoint
 from launch import setup as launch_setup
-from tests.diffusion_sampler import support
-
-CONFIG = network.PolicyConfig(
-  width=8, mlp_width=8, heads=1, time_features=2, bias=-100.0
-)
-
-
-def trained(config=CONFIG):
-  """A policy that draws next to nothing."""
-  params = network.Policy(config).init(
-    jax.random.key(0),
-    jnp.zeros((1, 2, 1)),
-    jnp.zeros((1, 2), bool),
-    jnp.zeros(1),
-  )['params']
-  return policy_rule.PolicyRule(
-    params=params, config=config, action=actions.ActionConfig()
-  )
-
-
-class SamplerTest(parameterized.TestCase):
-  def test_a_rule(self):
-    got = evaluate.parse('top_k(count=2)', None)
-    self.assertEqual(got, rules.TopK(count=2))
-
-  def test_a_policy_with_options(self):
-    made = evaluate.parse(
-      'policy(temperature=0.5, scale=2, fallback=0, blind=time)', trained()
-    )
-    self.assertEqual((made.temperature, made.scale), (0.5, 2.0))
-    self.assertFalse(made.fallback)
-    self.assertTrue(made.config.see_mask)
-    self.assertFalse(made.config.see_time)
-    plain = evaluate.parse('policy', trained())
-    self.assertTrue(plain.fallback)
-    self.assertEqual(plain.config, CONFIG)
-
-  @parameterized.parameters(
-    ('policy(blind=all)', 'blind of policy must be mask or time'),
-    ('policy(speed=2)', 'policy has temperature, scale, fallback, blind'),
-    ('policy(scale=x)', 'scale of policy must be float'),
-  )
-  def test_refuses(self, text, message):
-    with self.assertRaisesRegex(ValueError, message):
-      evaluate.parse(text, trained())
-
-  def test_a_policy_that_is_not_there_names_the_key(self):
-    with self.assertRaisesRegex(ValueError, 'config.policy_run'):
-      evaluate.parse('policy', None)
-
-  def test_texts_with_semicolons_are_lists(self):
-    made = evaluate.SamplingConfig(samplers='random; policy', blocks='4;0')
-    self.assertEqual(made.samplers, ('random', 'policy'))
-    self.assertEqual(made.blocks, (4, 0))
-
-  @parameterized.parameters((True, 1), (False, 0))
-  def test_the_fallback_writes_where_the_policy_is_silent(self, on, count):
-    rule = dataclasses.replace(trained(), fallback=on)
-    stats = support.stats_of([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3]])
-    everything = jnp.ones((1, 3), bool)
-    block = rules.Block(
-      inside=everything,
-      passes=jnp.zeros(1, jnp.int32),
-      begun=jnp.full(1, 3),
-      nfe=jnp.zeros(1, jnp.int32),
-    )
-    action = rule(
-      stats, everything, block, jax.random.split(jax.random.key(1), 1)
-    )
-    self.assertEqual(int(action.sum()), count)
+from launch import variants
 
 
 class FiguresTest(absltest.TestCase):
@@ -118,15 +40,16 @@ class FiguresTest(absltest.TestCase):
     self.assertAlmostEqual(got, np.corrcoef([0, 1, 2], [0, 1, 5])[0, 1])
 
 
-def changed(module, **sections):
+def changed(config, **sections):
   """A smoke config as a dict, tiny, with sections updated."""
-  c = module.get_config('smoke')
+  c = config.unlock()
   c.data.puzzle = 'chain(symbols=6, answer=6, short=3)'
   c.data.batch_size = 4  # as many as devices
   c.data.test_records = 7
   c.sampling.batch = 4
-  c.model.update(vocab_size=44, layers=1, width=8, heads=1, mlp_width=8)
-  c.sampling.blocks = '2;0'
+  if 'model' in c:
+    c.model.update(vocab_size=44, layers=1, width=8, heads=1, mlp_width=8)
+  c.sampling.blocks = (2, 0)
   for name, fields in sections.items():
     if isinstance(fields, dict):
       c[name].update(fields)
@@ -139,23 +62,39 @@ class RunsTest(absltest.TestCase):
   def test_a_denoiser_its_rules_a_policy_and_that_policy_elsewhere(self):
     root = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
 
-    def run(module, name, **sections):
+    def run(cfg, name):
       return launch_setup.train(
-        changed(module, **sections), root / name, progress=False
+        launch_setup.ask(cfg), root / name, progress=False
       )
 
-    made = run(denoiser_chain, 'denoiser')
-    self.assertGreater(made['nll_bound'], 0.0)
-    here = str(root / 'denoiser')
-    grpo = {'group': 2, 'experts': '0.9', 'expert_block': 2}
-    small = {'width': 4, 'mlp_width': 4, 'heads': 1, 'time_features': 2}
+    sure = {'rule': 'threshold', 'threshold': 2.0}
     made = run(
-      policy_chain,
+      changed(
+        puzzles.get_config('denoiser_chain_smoke'),
+        sampling={'samplers': (sure, {**sure, 'cache': 'dual'})},
+      ),
+      'denoiser',
+    )
+    self.assertGreater(made['nll_bound'], 0.0)
+    # One at a time: as many passes as masks, until an end is certain.
+    for name in ('threshold=2.0', 'threshold=2.0,cache=dual'):
+      self.assertBetween(made[f'threshold({name})@6/nfe'], 1.0, 6.0)
+    here = str(root / 'denoiser')
+    made = run(
+      changed(
+        policy_chain.get_config('smoke'),
+        denoiser=here,
+        policy={'width': 4, 'mlp_width': 4, 'heads': 1, 'time_features': 2},
+        grpo={'group': 2, 'experts': (0.9,), 'expert_block': 2},
+        sampling={
+          'samplers': (
+            {'rule': 'policy'},
+            {'rule': 'policy', 'fallback': False},
+          ),
+          'hard': 3,
+        },
+      ),
       'policy',
-      denoiser=here,
-      policy=small,
-      grpo=grpo,
-      sampling={'samplers': 'policy;policy(fallback=0)', 'hard': 3},
     )
     for block in (2, 6):
       for figure in ('accuracy', 'nfe', 'rightwards', 'hard'):
@@ -164,50 +103,71 @@ class RunsTest(absltest.TestCase):
     frozen, _ = checkpoint.restore_params(root / 'policy')
     before, _ = checkpoint.restore_params(root / 'denoiser')
     jax.tree.map(np.testing.assert_array_equal, frozen['denoiser'], before)
-    made = run(
-      heuristics_chain,
-      'elsewhere',
+    config = json.loads((root / 'policy/config.json').read_text())
+    self.assertEqual(config['grpo']['experts'], [0.9])
+    # A config as version 0.1 stored it, with all that its sweeps had.
+    cfg = changed(
+      puzzles.get_config('heuristics_chain_smoke'),
       denoiser=here,
       policy_run=str(root / 'policy'),
-      sampling={
+    )
+    old = cfg | {
+      'experiment': 'diffusion_sampler.heuristics',
+      'sampling': cfg['sampling']
+      | {
         'samplers': 'threshold(threshold=2);policy;policy(blind=mask)',
         'blocks': '0',
         'hard': 0,
       },
-    )
-    # One at a time: as many passes as masks, until an end is certain.
+      'model': {'layers': 1},
+      'noise': {'form': 'rate'},
+      'optim': {'peak_lr': 1.0},
+      'grpo': {'experts': ''},
+      'block': 0,
+    }
+    made = run(old, 'elsewhere')
     self.assertBetween(made['threshold(threshold=2)@6/nfe'], 1.0, 6.0)
-    again = run(
-      heuristics_chain,
-      'elsewhere',
-      denoiser=here,
-      policy_run=str(root / 'policy'),
-      sampling={
-        'samplers': 'threshold(threshold=2);policy;policy(blind=mask)',
-        'blocks': '0',
-        'hard': 0,
-      },
-    )
-    self.assertEqual(again, made)  # seconds too: it was not run again
+    cfg['sampling'] |= {
+      'samplers': (
+        {'rule': 'threshold', 'threshold': 2},
+        {'rule': 'policy'},
+        {'rule': 'policy', 'blind': 'mask'},
+      ),
+      'blocks': (0,),
+      'hard': 0,
+    }
+    # The same in today's form, seconds too: it is not run again.
+    self.assertEqual(run(cfg, 'elsewhere'), made)
     with np.load(root / 'elsewhere/evals/test-final.npz') as file:
       self.assertEqual(file['correct'].shape, (3, 7))
       self.assertEqual(file['order'].shape, (3, 4, 6))
       mean = file['correct'][1].mean()
     self.assertAlmostEqual(made['policy@6/accuracy'], mean)
-    config = json.loads((root / 'policy/config.json').read_text())
-    self.assertEqual(config['grpo']['experts'], '0.9')
 
   def test_a_denoiser_that_is_not_there_names_the_key(self):
-    cfg = changed(heuristics_chain, denoiser='/nowhere')
+    cfg = changed(puzzles.get_config('heuristics_chain'), denoiser='/nowhere')
     with self.assertRaisesRegex(FileNotFoundError, 'config.denoiser'):
       launch_setup.train(
         launch_setup.ask(cfg), tempfile.mkdtemp(), progress=False
       )
 
   def test_a_model_of_another_vocabulary_is_refused(self):
-    cfg = changed(denoiser_chain, model={'vocab_size': 45})
+    config = puzzles.get_config('denoiser_chain_smoke')
+    cfg = changed(config, model={'vocab_size': 45})
     with self.assertRaisesRegex(ValueError, 'model.vocab_size=45 must be 44'):
       setup.model(cfg, setup.task(cfg))
+
+  def test_every_variant_of_a_sweep_reads_all_that_its_config_has(self):
+    names = ('policy_addition', 'policy_chains', 'policy_sudoku')
+    configs = [puzzles.get_config(name) for name in names]
+    for config in (policy_chain.get_config(), *configs):
+      config = config.lock()
+      made = config.sweep.variants.to_dict()
+      folders = {name: f'runs/{name}-0' for name in made}
+      for name, changes in made.items():
+        with self.subTest(name):
+          cfg = variants.variant(config, changes, folders)
+          launch_setup.ask(cfg.to_dict())
 
 
 if __name__ == '__main__':

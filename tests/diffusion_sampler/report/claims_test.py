@@ -55,14 +55,6 @@ class CurveTest(parameterized.TestCase):
     self.assertAlmostEqual(claims.envelope(3.0, found), 0.45)
     self.assertAlmostEqual(claims.envelope(2.0, found), 0.4)
 
-  @parameterized.parameters(
-    ('top_k(count=2,by=margin)', 'top_k margin'),
-    ('threshold(threshold=0.9)', 'threshold'),
-    ('policy', 'policy'),
-  )
-  def test_a_family_is_a_rule_and_its_score(self, sampler, want):
-    self.assertEqual(claims.family(sampler), want)
-
   def test_blocks_ascend(self):
     self.assertEqual(claims.blocks(HEURISTICS), [2, 8])
 

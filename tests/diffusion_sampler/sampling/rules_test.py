@@ -266,48 +266,7 @@ class RandomTest(support.SamplerTestCase):
     self.assertEqual(support.chosen_set(got), [0, 2])
 
 
-class ConfigTest(support.SamplerTestCase):
-  @parameterized.parameters(
-    ('left_to_right', rules.LeftToRight()),
-    ('top_k()', rules.TopK()),
-    ('top_k(count=3, by=margin)', rules.TopK(count=3, by='margin')),
-    ('threshold(threshold=0.75)', rules.Threshold(threshold=0.75)),
-    ('entropy_bounded(bound=1e-3)', rules.EntropyBounded(bound=1e-3)),
-    (
-      'klass(steps=8,divergence=.5,passes=1)',
-      rules.Klass(steps=8, divergence=0.5, passes=1),
-    ),
-    ('dream( steps = 4 , noise = 1 )', rules.DreamSchedule(steps=4, noise=1.0)),
-  )
-  def test_parses(self, text, want):
-    self.assertEqual(rules.parse(text), want)
-
-  @parameterized.parameters(
-    ('best', "rule must be one of random, top_k, .* got 'best'"),
-    ('', "got ''"),
-    ('top_k(size=3)', "rule: top_k has count, by, got 'size'"),
-    ('top_k(passes=3)', "rule: top_k has count, by, got 'passes'"),
-    ('threshold(0.9)', "rule: threshold has threshold, of, got '0.9'"),
-    ('top_k(count=0)', 'rule.count must be at least 1, got 0'),
-    ('random(count=0)', 'rule.count must be at least 1, got 0'),
-    ('left_to_right(count=0)', 'rule.count must be at least 1, got 0'),
-    ('top_k(by=luck)', "rule.by must be one of confidence, .*, got 'luck'"),
-    ('entropy_bounded(by=x)', 'rule.by must be one of'),
-    ('llada(steps=0)', 'rule.steps must be at least 1, got 0'),
-    ('llada(steps=2,by=x)', 'rule.by must be one of'),
-    ('dream(steps=2,noise=-1)', 'rule.noise must be at least 0, got -1.0'),
-    ('ancestral(steps=-1)', 'rule.steps must be at least 1, got -1'),
-    ('klass(passes=0)', 'rule.passes must be at least 1, got 0'),
-  )
-  def test_refuses(self, text, message):
-    with self.assertRaisesRegex(ValueError, message):
-      rules.parse(text)
-
-  @parameterized.parameters('llada', 'dream(by=margin)', 'ancestral()')
-  def test_a_missing_key_is_named(self, text):
-    with self.assertRaisesRegex(ValueError, 'steps'):
-      rules.parse(text)
-
+class SweepTest(support.SamplerTestCase):
   def test_a_sweep_compiles_once(self):
     @jax.jit
     def run(rule, stats):

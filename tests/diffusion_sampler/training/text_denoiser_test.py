@@ -185,7 +185,9 @@ class GapsTest(absltest.TestCase):
         CONFIG,
         params,
         causal,
-        evaluate.SamplingConfig(samplers=(name,), batch=2, frames=3),
+        evaluate.SamplingConfig(
+          samplers=({'rule': 'left_to_right', 'count': 1},), batch=2, frames=3
+        ),
         found,
         MASK,
         jax.random.key(0),

@@ -18,7 +18,6 @@ from absl.testing import absltest, parameterized
 
 from configs.diffusion_sampler import llada_8b_gsm8k_pod
 from diffusion_sampler.evaluation import text
-from diffusion_sampler.sampling import rules
 from diffusion_sampler.training import text_policy
 from engine import checkpoint, optim
 from engine import experiment as experiment_lib
@@ -40,7 +39,11 @@ def tiny(**changes) -> dict:
   cfg['model'] |= dict(width=16, mlp_width=24, dtype='float32')
   cfg['policy'] |= dict(width=8, mlp_width=12, time_features=4)
   cfg['grpo'] |= dict(group=2, expert_block=2)
-  cfg['sampling'] |= dict(batch=4, samplers='policy;threshold', blocks='2')
+  cfg['sampling'] |= dict(
+    batch=4,
+    samplers=({'rule': 'policy'}, {'rule': 'threshold'}),
+    blocks=(2,),
+  )
   cfg |= {'block': 2, 'param_dtype': 'float32'}
   for name, value in changes.items():
     section, _, key = name.partition('__')
@@ -80,7 +83,7 @@ def round_on(mesh, devices, **changes):
 
 class RoundTest(parameterized.TestCase):
   def test_four_devices_make_the_round_of_one(self):
-    changes = dict(grpo__experts='0.5', model__scan_layers=False)
+    changes = dict(grpo__experts=(0.5,), model__scan_layers=False)
     one, before, after = round_on(dict(data=1), 1, **changes)
     four, _, after_four = round_on(dict(data=2, fsdp=2), 4, **changes)
     jax.tree.map(
@@ -123,7 +126,7 @@ class RoundTest(parameterized.TestCase):
     self.assertEqual(kinds, {'policy': {'float32'}, 'denoiser': {'bfloat16'}})
 
   def test_flops_are_those_of_every_matmul(self):
-    cfg = tiny(grpo__experts='0.5')
+    cfg = tiny(grpo__experts=(0.5,))
     # 4 prompts of 3 rollouts, 4 passes, 37 positions, width 16, 2 layers.
     layer = 4 * 16 * 16 + 3 * 16 * 24
     sequence = 37 * 2 * (2 * layer + 2 * 37 * 16 * 2) + 4 * 2 * 16 * 261
@@ -184,7 +187,9 @@ class CheckpointTest(parameterized.TestCase):
     # makes some rows faster than others.
     cfg['grpo'] |= dict(reward='additive', group=4)
     cfg['policy'] |= dict(bias=0.5)
-    cfg['sampling'] |= dict(samplers='policy;threshold(threshold=2)')
+    cfg['sampling'] |= dict(
+      samplers=({'rule': 'policy'}, {'rule': 'threshold', 'threshold': 2})
+    )
     cfg['mesh'] = dict(data=2, fsdp=2, model=1)
     for name, value in changes.items():
       section, _, key = name.partition('__')
@@ -308,12 +313,12 @@ class CheckpointTest(parameterized.TestCase):
     grade = text.Grader(codec=codec, mask_id=257, questions=questions)
     arrays = text.prompts(s.data, codec, questions)
     mesh = mesh_lib.make(mesh_lib.MeshConfig(data=4))
-    rule = rules.Threshold()
+    params = {'policy': {}, 'denoiser': {}}
     with (
       mesh_lib.use(mesh),
       self.assertRaisesRegex(ValueError, 'sampling.batch=3 must divide'),
     ):
-      text_policy.measure(s, {}, rule, arrays, grade, jax.random.key(0), 0)
+      text_policy.evaluate_samplers(s, params, arrays, grade, jax.random.key(0))
 
 
 class PodTest(absltest.TestCase):
