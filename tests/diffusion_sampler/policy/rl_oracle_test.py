@@ -5,6 +5,9 @@ with probability s earns E[R](s) = .5 s^2 + .8 .5^alpha (1 - s^2), so that it
 should go to s = 0 below alpha* = log(.625) / log(.5) = .678 and to s = 1 above.
 """
 
+import dataclasses
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -40,6 +43,7 @@ def logits(tokens):
   return jnp.pad(agree, ((0, 0), (1, 0), (0, 0)))
 
 
+@functools.cache
 def world():
   return puzzle_policy.World(
     denoiser=lambda params: denoiser.of_logits(logits, 3),
@@ -68,32 +72,41 @@ def settings(alpha, fallback=True, steps=60):
 
 
 def start(s, bias=0.0):
-  net = network.Policy(s.policy).init(
+  net = jax.jit(network.Policy(s.policy).init)(
     jax.random.key(0),
-    jnp.zeros((1, 2, 1)),
-    jnp.zeros((1, 2), bool),
-    jnp.zeros(1),
+    np.zeros((1, 2, 1), np.float32),
+    np.zeros((1, 2), bool),
+    np.zeros(1, np.float32),
   )['params']
   net = nn.unbox(net)
   net['head'] = {
-    'kernel': jnp.zeros_like(net['head']['kernel']),
-    'bias': jnp.array([bias]),
+    'kernel': np.zeros(net['head']['kernel'].shape, np.float32),
+    'bias': np.float32([bias]),
   }
   optimiser, _ = optim.make(s.optim, 2 * s.steps)
-  params = {'policy': net, 'denoiser': {}}
+  params = jax.device_put({'policy': net, 'denoiser': {}})
   state = experiment.TrainState(
     step=jnp.int32(0),
     params=params,
-    opt_state=optimiser.init(SCALAR.take(params)),
+    opt_state=jax.jit(optimiser.init)(SCALAR.take(params)),
   )
   return state, optimiser
 
 
 def prompts(count):
   return {
-    'prompt': jnp.zeros((count, 1), jnp.int32),
-    'answer': jnp.zeros((count, 2), jnp.int32),
+    'prompt': np.zeros((count, 1), np.int32),
+    'answer': np.zeros((count, 2), np.int32),
   }
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def gradients(s, params, made):
+  return grpo.gradients(s.grpo, s.policy, s.action, params['policy'], made)
+
+
+# Compiled for each of the settings and worlds.
+collect = jax.jit(puzzle_policy.collect, static_argnums=(0, 1))
 
 
 class OracleTest(parameterized.TestCase):
@@ -121,12 +134,9 @@ class OracleTest(parameterized.TestCase):
     # s = .5; without fallback, horizon 2, alpha = 0, .35625.
     s = settings(alpha, fallback=fallback)
     state, _ = start(s)
-    collect = jax.jit(
-      lambda params, key: puzzle_policy.collect(
-        s, world(), params, prompts(8192), key
-      )
+    _, logged = collect(
+      s, world(), state.params, prompts(8192), jax.random.key(7)
     )
-    _, logged = collect(state.params, jax.random.key(7))
     got = float(logged['reward'].compute())
     want = 0.35625
     if fallback:
@@ -141,12 +151,10 @@ class OracleTest(parameterized.TestCase):
     for alpha, sign in ((0.3, -1.0), (1.0, 1.0)):
       s = settings(alpha)
       state, _ = start(s, bias=0.5)
-      made, _ = puzzle_policy.collect(
+      made, _ = collect(
         s, world(), state.params, prompts(8192), jax.random.key(11)
       )
-      grads, _ = grpo.gradients(
-        s.grpo, s.policy, s.action, state.params['policy'], made
-      )
+      grads, _ = gradients(s, state.params, made)
       self.assertGreater(-sign * float(grads['head']['bias'][0]), 1e-3)
 
 
@@ -159,24 +167,22 @@ class RoundTest(parameterized.TestCase):
   def test_recomputed_log_probs_equal_the_stored_ones(self):
     s = settings(1.0, fallback=False)
     state, _ = start(s)
-    made, _ = puzzle_policy.collect(
-      s, world(), state.params, prompts(4), jax.random.key(0)
-    )
+    made, _ = collect(s, world(), state.params, prompts(4), jax.random.key(0))
     t = made.trajectory
-    net = network.Policy(s.policy)
-    for i in range(t.time.shape[0]):
-      again = net.apply(
-        {'params': state.params['policy']},
-        t.confidence[i],
-        t.masked[i],
-        t.time[i],
+
+    @jax.jit
+    def again(confidence, masked, time, place, counted):
+      logits = network.Policy(s.policy).apply(
+        {'params': state.params['policy']}, confidence, masked, time
       )
-      log_prob = actions.log_prob(s.action, again, t.place[i], t.counted[i])
-      np.testing.assert_allclose(log_prob, t.log_prob[i], atol=1e-6)
+      return actions.log_prob(s.action, logits, place, counted)
+
+    for i in range(t.time.shape[0]):
+      inputs = t.confidence, t.masked, t.time, t.place, t.counted
+      got = again(*(np.asarray(x)[i] for x in inputs))
+      np.testing.assert_allclose(got, t.log_prob[i], atol=1e-6)
     # So that the first update has ratios of 1 everywhere and cuts nothing.
-    _, terms = grpo.gradients(
-      s.grpo, s.policy, s.action, state.params['policy'], made
-    )
+    _, terms = gradients(s, state.params, made)
     self.assertEqual(float(terms.clipped), 0.0)
 
   def test_equal_rewards_change_nothing(self):
@@ -185,7 +191,7 @@ class RoundTest(parameterized.TestCase):
     same = world()._replace(
       right=lambda prompts, answers, targets: jnp.ones(len(answers), bool)
     )
-    step = puzzle_policy.make_step(s, same, optimiser, SCALAR)
+    step = jax.jit(puzzle_policy.make_step(s, same, optimiser, SCALAR))
     after, logged = step(state, prompts(4), jax.random.key(0))
     np.testing.assert_array_equal(
       SCALAR.take(after.params), SCALAR.take(state.params)
@@ -197,9 +203,9 @@ class RoundTest(parameterized.TestCase):
     s = settings(1.0)
     state, _ = start(s)
     one, two, other = (
-      puzzle_policy.collect(
-        s, world(), state.params, prompts(16), jax.random.key(k)
-      )[0].trajectory.place
+      collect(s, world(), state.params, prompts(4), jax.random.key(k))[
+        0
+      ].trajectory.place
       for k in (3, 3, 4)
     )
     np.testing.assert_array_equal(one, two)
@@ -212,7 +218,7 @@ class RoundTest(parameterized.TestCase):
       )
     )
     state, _ = start(s)
-    made, logged = puzzle_policy.collect(
+    made, logged = collect(
       s, world(), state.params, prompts(2), jax.random.key(0)
     )
     np.testing.assert_array_equal(made.expert, [0, 0, 0, 1] * 2)
@@ -225,6 +231,46 @@ class RoundTest(parameterized.TestCase):
     self.assertEqual(float(logged['nfe'].count), 6.0)
     grouped = np.asarray(made.advantage).reshape(2, 4)
     np.testing.assert_allclose(grouped.sum(-1), 0.0, atol=1e-6)
+
+  def test_every_rollout_is_paid_for_its_own_passes(self):
+    # Nothing is right and each pass costs 1 / 2. The policy writes all at
+    # once; the expert writes one at a time.
+    s = settings(1.0)._replace(
+      grpo=grpo.GrpoConfig(
+        group=3, experts=(2.0,), expert_block=1, reward='additive'
+      )
+    )
+    state, _ = start(s, bias=100.0)
+    never = world()._replace(
+      right=lambda prompts, answers, targets: jnp.zeros(len(answers), bool)
+    )
+    made, _ = collect(s, never, state.params, prompts(2), jax.random.key(0))
+    # Rewards -1/2 three times and -1, less their mean of -5/8.
+    want = [0.125, 0.125, 0.125, -0.375]
+    np.testing.assert_allclose(made.advantage, want * 2, atol=1e-6)
+
+  def test_the_time_goes_on_from_block_to_block(self):
+    s = settings(1.0)
+    state, _ = start(s)
+    apart = world()._replace(layout=dataclasses.replace(LAYOUT, block=1))
+    made, _ = collect(s, apart, state.params, prompts(4), jax.random.key(0))
+    rows = made.trajectory.time.shape[1]
+    np.testing.assert_array_equal(
+      made.trajectory.time, [[0.0] * rows, [0.5] * rows]
+    )
+
+  def test_an_expert_beside_dpls_is_scored_as_a_set(self):
+    # Both positions at once, by a threshold of 0: the only set of two.
+    s = settings(1.0)._replace(
+      action=actions.ActionConfig(kind='dpls'),
+      grpo=grpo.GrpoConfig(group=3, experts=(0.0,), expert_block=2),
+    )
+    state, _ = start(s)
+    made, _ = collect(s, world(), state.params, prompts(2), jax.random.key(0))
+    t = made.trajectory
+    np.testing.assert_array_equal(t.place[0, [3, 7]], [[0, 0]] * 2)
+    # One of two equals, then the other before STOP: 1 x 1/2.
+    np.testing.assert_allclose(t.log_prob[0, [3, 7]], np.log(0.5), atol=1e-5)
 
   def test_a_round_compiles_once(self):
     s = settings(1.0)
