@@ -26,7 +26,7 @@ from jaxtyping import Array, Bool, Float, Key
 from corpora.text import packing, pipeline, prepare
 from diffusion_sampler.evaluation import evaluate, fill_in
 from diffusion_sampler.report import claims as claims_lib
-from diffusion_sampler.training import masking
+from diffusion_sampler.training import denoising, masking
 from engine import experiment as experiment_lib
 from engine import metrics, optim, options
 from lm import init as model_init
@@ -139,49 +139,44 @@ def _columns(batch: Mapping[str, jax.Array]) -> list[jax.Array]:
 
 def denoising_loss(
   config: transformer.TransformerConfig,
+  mask_id: int,
+  opened: Float[Array, ''] | float,
   params: Any,
   batch: Mapping[str, jax.Array],
   key: Key[Array, ''],
-  opened: Float[Array, ''],
-  *,
-  mask_id: int,
   noise: masking.Noise,
 ) -> metrics.Mean:
-  """(2.1) with shifted targets: weighted sum of nats, and tokens in all.
+  """`denoising.loss` with shifted targets.
 
   A document's first token is never hidden; a record's time is that of all
   documents in it.
 
   Args:
     config: of the model.
+    mask_id: the mask.
+    opened: the share of later positions that are seen.
     params: of the model.
     batch: 'tokens', 'segments', 'positions' [B, T] as corpora.packing makes.
     key: consumed.
-    opened: the share of later positions that are seen.
-    mask_id: the mask.
     noise: see `masking.Noise`.
   """
   hide_key, open_key = jax.random.split(key)
-  tokens_BT, positions_BT, segments_BT = _columns(batch)
-  length = tokens_BT.shape[1]
-  may_BT = hideable(batch)
-  hidden_from = masking.hide(hide_key, tokens_BT, may_BT, mask_id, noise)
-  opened_TT = jax.random.uniform(open_key, (length, length)) < opened
-  out = transformer.Transformer(config).apply(
-    {'params': params},
-    hidden_from.tokens,
-    positions_BT,
-    segments_BT,
-    opened=opened_TT,
+  tokens, positions, segments = _columns(batch)
+  length = tokens.shape[1]
+  return denoising.loss(
+    config,
+    params,
+    tokens,
+    hideable(batch),
+    hide_key,
+    mask_id=mask_id,
+    noise=noise,
+    first=1,
+    shifted=True,
+    positions=positions,
+    segments=segments,
+    opened=jax.random.uniform(open_key, (length, length)) < opened,
   )
-  stats = losses.vocab_stats(
-    out.hidden[:, :-1],
-    transformer.unembedding(params),
-    tokens_BT[:, 1:],
-    excluded=mask_id,
-  )
-  loss = (stats.lse - stats.target) * hidden_from.weights[:, 1:]
-  return metrics.Mean(total=loss.sum(), count=jnp.float32(may_BT.sum()))
 
 
 def causal_loss(
@@ -214,31 +209,15 @@ def make_step(s: Settings, mask_id: int, optimiser):
 
   def step(state, batch, key):
     opened = share(state.step, s.anneal)
-    keys = jax.random.split(key, s.accumulate)
-    parts = experiment_lib.microbatches(batch, s.accumulate)
-
-    def sums(params, part):
-      def total(params):
-        loss = denoising_loss(
-          s.model,
-          params,
-          *part,
-          opened,
-          mask_id=mask_id,
-          noise=s.noise,
-        )
-        return loss.total, loss
-
-      return jax.grad(total, has_aux=True)(params)
-
-    grads, loss = experiment_lib.accumulate(sums, state.params, (parts, keys))
-    grads = jax.tree.map(lambda g: g / jnp.maximum(loss.count, 1.0), grads)
-    state, norms = optim.apply(optimiser, state, grads)
-    return state, norms | {
-      'loss': loss,
-      'tokens': loss.count,
-      'opened': opened,
-    }
+    state, logged = denoising.update(
+      state,
+      batch,
+      jax.random.split(key, s.accumulate),
+      functools.partial(denoising_loss, s.model, mask_id, opened),
+      optimiser,
+      noise=s.noise,
+    )
+    return state, logged | {'opened': opened}
 
   return step
 
@@ -315,26 +294,12 @@ def open_program(s: Settings) -> experiment_lib.Program:
       for name, array in records('validation').items()
     }
 
-  # The 'count' form: less noise in the estimate.
-  bound = jax.jit(
-    functools.partial(
-      denoising_loss,
-      s.model,
-      mask_id=mask_id,
-      noise=masking.Noise(form='count'),
-    )
+  bound = denoising.bound(
+    functools.partial(denoising_loss, s.model, mask_id, 1.0)
   )
 
-  def nll_bound(params, key):
-    batch = some()
-    draws = [
-      bound(params, batch, jax.random.fold_in(key, i), jnp.float32(1.0))
-      for i in range(4)
-    ]
-    return float(np.mean([draw.compute() for draw in draws]))
-
   def validation(state, key):
-    return {'nll_bound': nll_bound(state.params, key)}
+    return {'nll_bound': bound(state.params, some(), key)}
 
   def test(state, key):
     checkpoint = load(None, jax.tree.map(lambda x: x.sharding, state.params))
@@ -345,7 +310,7 @@ def open_program(s: Settings) -> experiment_lib.Program:
     few = slice(s.sampling.frames)
     return found | {
       'before_nll': float(read(checkpoint, some()).compute()),
-      'before_nll_bound': nll_bound(checkpoint, key),
+      'before_nll_bound': bound(checkpoint, some(), key),
       'pieces': fill_in.pieces(tokenizer, found['answers']),
       'target_pieces': fill_in.pieces(tokenizer, gaps['answer'][few]),
       'prompt_pieces': fill_in.pieces(tokenizer, gaps['prompt'][few]),

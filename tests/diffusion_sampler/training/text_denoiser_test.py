@@ -75,14 +75,14 @@ class LossTest(parameterized.TestCase):
     """By a plain forward pass of each document alone."""
     params, batch = params_of(CONFIG), batch_of()
     with mock.patch.object(masking, 'times', lambda key, n: jnp.ones(n)):
-      got = text_denoiser.denoising_loss(
+      got = jax.jit(text_denoiser.denoising_loss, static_argnums=(0, 1, 6))(
         CONFIG,
+        MASK,
+        jnp.float32(opened),
         params,
         batch,
         jax.random.key(1),
-        jnp.float32(opened),
-        mask_id=MASK,
-        noise=masking.Noise(),
+        masking.Noise(),
       )
     want, count = 0.0, 0
     table = np.asarray(transformer.unembedding(params), np.float64)
