@@ -122,8 +122,13 @@ def act(rule, stats, masked, *, inside=None, seed=0, **where):
   top = wide(stats.top, -2)
   stats = jax.tree.map(wide, stats).replace(top=top)
   block = block_of(wide(inside), **where)
-  action = rule(stats, wide(masked), block, keys(len(masked), seed))
+  action = _call(rule, stats, wide(masked), block, keys(len(masked), seed))
   return np.asarray(action)[:, :length]
+
+
+@jax.jit
+def _call(rule, stats, masked, block, keys):
+  return rule(stats, masked, block, keys)
 
 
 def chosen_set(action) -> list[int]:
