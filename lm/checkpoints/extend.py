@@ -103,9 +103,12 @@ def check_shape(
 ) -> None:
   """Raises ValueError unless `config` is that of a checkpoint, but for rows.
 
-  How it is run (fused, scan_layers, remat, dtype) is free too.
+  How it is run (fused, scan_layers, remat, dtype) is free too, and so is what
+  only layers with a window read, where neither model has one.
   """
-  free = ('vocab_size', 'fused', 'scan_layers', 'remat', 'dtype')
+  free = ['vocab_size', 'fused', 'scan_layers', 'remat', 'dtype']
+  if config.window is None and found.window is None:
+    free += ['local_from', 'global_every', 'local_rope_base']
   for field in dataclasses.fields(config):
     ours, theirs = getattr(config, field.name), getattr(found, field.name)
     if field.name in free or ours == theirs:

@@ -158,11 +158,12 @@ def llada(folder: pathlib.Path, kind: str = 'LLaDA') -> dict[str, np.ndarray]:
   data = {family.keys.get(name, name): x for name, x in names.items()}
   data |= dict(
     model_type=kind,
-    vocab_size=VOCAB - 1,
-    embedding_size=VOCAB,
+    vocab_size=VOCAB,
     rope_theta=5e5,
     rms_norm_eps=1e-5,
   )
+  if kind == 'LLaDA':
+    data |= dict(vocab_size=VOCAB - 1, embedding_size=VOCAB)
   (folder / 'config.json').write_text(json.dumps(data))
   for name in ('tokenizer.json', 'tokenizer_config.json'):
     shutil.copy(TOKENS / name, folder)
@@ -251,6 +252,7 @@ class CheckpointTest(parameterized.TestCase):
     (workdir / 'config.json').write_text(
       json.dumps({'experiment': experiment, 'model': model})
     )
+    (workdir / 'summary.json').write_text('{}')
     params = transformer.Transformer(
       transformer.TransformerConfig(**model)
     ).init(jax.random.key(7), jnp.zeros((1, 2), jnp.int32))['params']
