@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import functools
 import importlib
 import importlib.util
 import re
@@ -30,6 +31,7 @@ def sources(*packages):
     yield from sorted((ROOT / package).rglob('*.py'))
 
 
+@functools.cache
 def imports(source: str) -> set[str]:
   """Dotted names of every module that `source` may import, nested ones too."""
   found = set()

@@ -60,13 +60,15 @@ class EngineTest(parameterized.TestCase):
   )
   def test_each_request_gets_what_it_gets_alone(self, **fields):
     # 30 requests of 1 to 36 positions go round a ring of 40 several times.
-    model, engine = self.engine(**fields)
+    _, engine = self.engine(**fields)
+    # However the layers are laid out, as they are plainly.
+    plain = tiny.peer(fields['family'])
     asked = list(requests(30))
     futures = [engine.submit(prompt, **s) for prompt, s in asked]
     finishes = set()
     for (prompt, settings), future in zip(asked, futures, strict=True):
       result = future.result(60)
-      tokens, logprobs = alone(model, prompt, **settings)
+      tokens, logprobs = alone(plain, prompt, **settings)
       self.assertEqual([t.id for t in result.tokens], tokens)
       np.testing.assert_allclose(
         [t.logprob for t in result.tokens], logprobs, atol=1e-4
@@ -126,7 +128,7 @@ class EngineTest(parameterized.TestCase):
     self.assertTrue(long.cancelled() and waiting.cancelled())
 
   def test_what_a_caller_raises_ends_its_request_alone(self):
-    _, engine = self.engine(slots=1)
+    _, engine = self.engine(slots=1, size=100_000)
 
     def broken(token):
       raise OSError('gone')
@@ -140,7 +142,7 @@ class EngineTest(parameterized.TestCase):
   def test_closing_cancels(self):
     model = tiny.peer()
     engine = continuous_batching.Engine(
-      model.config, model.params, slots=1, size=4000
+      model.config, model.params, slots=1, size=100_000, chunk=4, top=2
     )
     with self.assertRaisesRegex(RuntimeError, 'enter its context'):
       engine.submit([1], max_new_tokens=1)
