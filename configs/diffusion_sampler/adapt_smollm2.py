@@ -78,7 +78,7 @@ def get_config(arg: str = '') -> ConfigDict:
   if arg == 'smoke':
     _smoke(c)
   seeds = (0,) if arg else (0, 1, 2)
-  c.sweep = ConfigDict(dict(variants=(('adapted', ''),), seeds=seeds))
+  c.sweep = parts.sweep({'adapted': {}}, seeds)
   return c
 
 
