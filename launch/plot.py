@@ -12,7 +12,7 @@ import pathlib
 from absl import flags
 
 from engine.report import tables
-from engine.runs import finished
+from engine.runs import finished, writer
 from launch import cli, setup, show
 
 _WORKDIR = flags.DEFINE_string('workdir', '', 'a finished run or sweep')
@@ -28,7 +28,8 @@ def main() -> None:
         'is no README.md here; run it in the root of a checkout'
       )
     text = tables.fill(path.read_text(), pathlib.Path())
-    path.write_text(text)
+    with writer.replace(path) as temporary:
+      temporary.write_text(text)
     return
   if not _WORKDIR.value:
     raise ValueError('--workdir must name a finished run, or give --readme')
