@@ -94,36 +94,3 @@ def only_evaluates(
 def step_key(root: Array, step) -> Array:
   """The key of a step. Folded in, never carried, so that runs resume."""
   return jax.random.fold_in(root, step)
-
-
-def microbatches(batch, count: int):
-  """[B, ...] leaves as [count, B / count, ...].
-
-  Raises:
-    ValueError: B does not divide.
-  """
-
-  def split(x):
-    if x.shape[0] % count:
-      raise ValueError(
-        f'data.batch_size={x.shape[0]} must divide into accumulate={count} '
-        'microbatches; change --config.data.batch_size or --config.accumulate'
-      )
-    return x.reshape(count, x.shape[0] // count, *x.shape[1:])
-
-  return jax.tree.map(split, batch)
-
-
-def accumulate(sums: Callable, params, parts):
-  """Adds up `sums(params, part)` over the leading axis of `parts`.
-
-  With sums of gradients and counts this equals one big batch, whose division
-  by the count comes after it.
-  """
-  shapes = jax.eval_shape(sums, params, jax.tree.map(lambda x: x[0], parts))
-  zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-
-  def body(total, part):
-    return jax.tree.map(jnp.add, total, sums(params, part)), None
-
-  return jax.lax.scan(body, zeros, parts)[0]

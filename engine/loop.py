@@ -8,7 +8,6 @@ SIGTERM ends training after the step it came in, which is saved, and evaluations
 between two batches (engine/stop.py).
 """
 
-import contextlib
 import dataclasses
 import json
 import pathlib
@@ -24,7 +23,7 @@ from jax.experimental import multihost_utils
 from engine import checkpoint, evaluation, experiment, metrics, start, stop
 from engine import mesh as mesh_lib
 from engine import progress as progress_lib
-from engine.runs import lock, stored_config, train_log, writer
+from engine.runs import finished, lock, stored_config, train_log, writer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,18 +51,6 @@ class RunConfig:
 
 class DivergedError(ArithmeticError):
   """A metric stopped being finite."""
-
-
-# A lost machine keeps a lock until its lease with the file server ends.
-_LEASE_SECONDS = 120.0
-
-
-def _lock(workdir: pathlib.Path):
-  """The first process locks for its whole job."""
-  if jax.process_index():
-    return contextlib.nullcontext()
-  many = jax.process_count() > 1
-  return lock.hold(workdir, wait=_LEASE_SECONDS if many else 0.0)
 
 
 def _check_finite(step, values, checkpoints) -> None:
@@ -117,7 +104,7 @@ def run(
   with (
     stop.deferred(),
     mesh_lib.use(mesh),
-    _lock(workdir),
+    lock.hold_for_job(workdir),
     checkpoint.Checkpoints(
       workdir, keep=config.keep, clean=True
     ) as checkpoints,
@@ -134,7 +121,7 @@ def run(
       exp, init_key, mesh, checkpoints.resume
     )
     first = int(state.step)
-    done = _finished(workdir, first, config.steps)
+    done = finished.summary_at(workdir, first, config.steps)
     if done is not None:
       return done
     out.remove('summary.json')  # of a shorter run, or one that lost steps
@@ -168,14 +155,6 @@ def run(
     summary['tokens_per_second'] = round(statistics.median(rates), 1)
   out.json('summary.json', summary)
   return summary
-
-
-def _finished(workdir, step, steps):
-  path = workdir / 'summary.json'
-  if not path.exists():
-    return None
-  summary = writer.read_json(path)
-  return summary if step == summary.get('steps') == steps else None
 
 
 class _Trainer:

@@ -24,6 +24,7 @@ from engine import experiment as experiment_lib
 from engine import mesh as mesh_lib
 from engine import optim, options
 from lacy import data, experiment
+from lm import init as model_init
 from lm import lora
 from lm.checkpoints import extend
 
@@ -86,7 +87,7 @@ def settings(cfg: Mapping[str, Any]) -> tuple[experiment.Settings, Continued]:
 
 def make_init(s: experiment.Settings, more: Continued, optimiser, part):
   """key -> TrainState, drawn; `load` then puts the checkpoint in its place."""
-  whole = experiment.make_init(s, optimiser)
+  whole = model_init.train_state(s.model, optimiser)
 
   def init(key):
     state = whole(key)

@@ -12,6 +12,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from corpora.text import pipeline
@@ -91,6 +92,21 @@ class Evaluator:
         return
       stop.check_together()
       yield mesh_lib.device_batch(batch)
+
+  def means(
+    self,
+    sums: Callable,
+    params,
+    batches: Iterable[data.FactBatch],
+    count: int,
+    key: jax.Array,
+  ) -> dict[str, float]:
+    """Means of `sums(params, batch, key)` over the first `count` batches."""
+    total, of_batch = None, jax.jit(sums)
+    for i, batch in enumerate(self.device_batches(batches, count)):
+      new = of_batch(params, batch, jax.random.fold_in(key, i))
+      total = new if total is None else jax.tree.map(jnp.add, total, new)
+    return {name: float(value.compute()) for name, value in total.items()}
 
   def per_token(self, params, arrays: Mapping[str, np.ndarray]):
     """What the model makes of every target: arrays [R, T] by name."""

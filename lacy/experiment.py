@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from engine import experiment as experiment_lib
-from engine import metrics, optim, options
+from engine import metrics, microbatches, optim, options
 from lacy import claims as claims_lib
 from lacy import data, evaluate, objective, reference, selection
 from lm import init as model_init
@@ -158,7 +158,7 @@ def make_step(
     return grads, loss.count, out
 
   def in_parts(params, batch, step, key):
-    parts = experiment_lib.microbatches(batch, s.accumulate)
+    parts = microbatches.split(batch, s.accumulate)
 
     def losses_of(microbatch):
       stats = token_stats(model, params, microbatch, call_id)
@@ -167,7 +167,7 @@ def make_step(
     token_loss = jax.lax.map(losses_of, parts)
     token_loss = token_loss.reshape(batch.text.tokens.shape)
     choice = choose(s.lacy, token_loss, batch, step=step, key=key)
-    choices = experiment_lib.microbatches(choice, s.accumulate)
+    choices = microbatches.split(choice, s.accumulate)
 
     def grad(trained, microbatch):
       batch, choice = microbatch
@@ -176,7 +176,7 @@ def make_step(
       )
       return grads, loss.count, out
 
-    return experiment_lib.accumulate(grad, part.take(params), (parts, choices))
+    return microbatches.add_up(grad, part.take(params), (parts, choices))
 
   def step(state, batch, key):
     sums = whole if s.accumulate == 1 else in_parts
@@ -191,11 +191,6 @@ def make_step(
     return state, out
 
   return step
-
-
-def make_init(s: Settings, optimiser):
-  """See `lm.init.train_state`."""
-  return model_init.train_state(s.model, optimiser)
 
 
 def make_evaluator(
@@ -288,27 +283,19 @@ def open_program(s: Settings) -> experiment_lib.Program:
     some = data.first(corpus.split('test'), s.data.test_records or None)
     return evaluator.final(state.params, some)
 
+  def shares(params, batch, key):
+    stats = token_stats(
+      transformer.Transformer(s.model), params, batch, corpus.call_id
+    )
+    loss = objective.token_loss(stats)
+    choice = choose(s.lacy, loss, batch, step=s.steps, key=key)
+    mean = metrics.Mean.of(loss, batch.text.weights)
+    drop = metrics.Mean.of(choice.drop, batch.text.weights)
+    return _metrics(stats, choice, batch, mean) | {'drop_share': drop}
+
   def training_shares(state, key):
     """What the rule selects on the train split, by the trained model."""
-    model = transformer.Transformer(s.model)
-
-    @jax.jit
-    def shares(params, batch, key):
-      stats = token_stats(model, params, batch, corpus.call_id)
-      loss = objective.token_loss(stats)
-      choice = choose(s.lacy, loss, batch, step=s.steps, key=key)
-      out = _metrics(
-        stats, choice, batch, metrics.Mean.of(loss, batch.text.weights)
-      )
-      out['drop_share'] = metrics.Mean.of(choice.drop, batch.text.weights)
-      return out
-
-    batches = evaluator.device_batches(train_data(), 16)
-    sums = None
-    for i, batch in enumerate(batches):
-      new = shares(state.params, batch, jax.random.fold_in(key, i))
-      sums = new if sums is None else jax.tree.map(jnp.add, sums, new)
-    mean = {name: float(value.compute()) for name, value in sums.items()}
+    mean = evaluator.means(shares, state.params, train_data(), 16, key)
     return {
       'rule': s.lacy.selection.rule,
       'fact_token_share': mean['fact_share'],
@@ -319,7 +306,7 @@ def open_program(s: Settings) -> experiment_lib.Program:
     }
 
   return experiment_lib.Program(
-    init=make_init(s, optimiser),
+    init=model_init.train_state(s.model, optimiser),
     step=make_step(s, corpus.call_id, optimiser),
     train_data=train_data,
     evals={'validation': validation},
@@ -346,7 +333,7 @@ def abstract(s: Settings):
     reference=floats if s.lacy.selection.needs_reference else None,
   )
   made = experiment_lib.Program(
-    init=make_init(s, optimiser),
+    init=model_init.train_state(s.model, optimiser),
     step=make_step(s, s.model.vocab_size - 5, optimiser),
     train_data=None,
   )

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Int
 
-from lm import ops
+from lm import inference, ops
 
 # Columns a block. With 4,096 positions a block of logits is 16 MB in float32.
 BLOCK = 1024
@@ -223,7 +223,7 @@ def vocab_top(
     table_CD, ids_C, bias_C = xs
     z = _logits(hidden, table_CD) + bias_C
     new = z.max(-1)
-    ids = ids_C[ops.argmax(z)]
+    ids = ids_C[inference.argmax(z)]
     better = (new > high) | ((new == high) & (ids < best))
     return (jnp.where(better, new, high), jnp.where(better, ids, best)), None
 

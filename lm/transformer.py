@@ -22,7 +22,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
 from lm import cache as caches
-from lm import layers, ops, two_way_cache
+from lm import inference, layers, ops, two_way_cache
 from lm.layers import Dense, RMSNorm
 
 ACTIVATIONS = {
@@ -213,7 +213,7 @@ class Block(nn.Module):
       write = two_way_cache.write if two_way else caches.write
       keys, values, *base = cache_kv
       cache_kv = write((keys, values), k, v, slot)
-      mixed = ops.attend_cached(q, *cache_kv, view.mask, *base)
+      mixed = inference.attend_cached(q, *cache_kv, view.mask, *base)
     y = Dense(
       (c.width,),
       ('heads', 'head_dim', 'embed'),

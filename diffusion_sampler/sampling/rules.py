@@ -21,7 +21,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from diffusion_sampler.sampling import stats as stats_lib
-from lm import ops
+from lm import inference
 
 SCORES = ('confidence', 'margin', 'entropy')
 # Whose probability a bound is compared with.
@@ -117,7 +117,7 @@ def first(
 def best(score_BL, eligible_BL) -> Bool[Array, 'B L']:
   """The one best of the eligible, without comparing pair by pair."""
   score_BL = jnp.maximum(score_BL, jnp.finfo(score_BL.dtype).min)
-  at_B = ops.argmax(jnp.where(eligible_BL, score_BL, -jnp.inf))
+  at_B = inference.argmax(jnp.where(eligible_BL, score_BL, -jnp.inf))
   return eligible_BL & (jnp.arange(score_BL.shape[-1]) == at_B[:, None])
 
 

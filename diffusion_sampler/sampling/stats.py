@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Int, Key
 
-from lm import losses, ops
+from lm import inference, losses, ops
 
 # (key, shape). JAX's own default makes it of one uniform float32, ends at 15.9,
 # and hardly ever draws words of 1e-7.
@@ -74,7 +74,7 @@ def _start(shape, before, tops) -> _Sums:
 
 def _add(s: _Sums, z, ids, noise, old) -> _Sums:
   """With one more block of logits z [B, L, C] of the columns `ids` [C]."""
-  at = ops.argmax(z)
+  at = inference.argmax(z)
   top, top_id = z.max(-1), ids[at]
   rest = jnp.where(jnp.arange(z.shape[-1]) == at[..., None], -jnp.inf, z)
   runner_up = jnp.maximum(rest.max(-1), 2 * ops.NEVER)
@@ -99,7 +99,7 @@ def _add(s: _Sums, z, ids, noise, old) -> _Sums:
     out = out.replace(tops=jax.lax.top_k(both, s.tops.shape[-1])[0])
   if noise is not None:
     noisy = z + noise
-    at = ops.argmax(noisy)
+    at = inference.argmax(noisy)
     won = noisy.max(-1) > s.noisy
     logit = jnp.take_along_axis(z, at[..., None], -1)[..., 0]
     out = out.replace(

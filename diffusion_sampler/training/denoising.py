@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int, Key
 
 from diffusion_sampler.training import masking
-from engine import experiment, metrics, optim
+from engine import experiment, metrics, microbatches, optim
 from lm import losses, transformer
 
 # (params, batch, key, noise) -> nats and hidden tokens, summed.
@@ -76,7 +76,7 @@ def update(
   noise: masking.Noise,
 ) -> tuple[experiment.TrainState, dict[str, Any]]:
   """One step of training in A microbatches, a key each: state and metrics."""
-  parts = experiment.microbatches(batch, len(keys))
+  parts = microbatches.split(batch, len(keys))
 
   def sums(params, part):
     def total(params):
@@ -85,7 +85,7 @@ def update(
 
     return jax.grad(total, has_aux=True)(params)
 
-  grads, made = experiment.accumulate(sums, state.params, (parts, keys))
+  grads, made = microbatches.add_up(sums, state.params, (parts, keys))
   grads = jax.tree.map(lambda g: g / jnp.maximum(made.count, 1.0), grads)
   state, norms = optim.apply(optimiser, state, grads)
   return state, norms | {'loss': made, 'tokens': made.count}

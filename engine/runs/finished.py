@@ -64,6 +64,23 @@ def open_run(
   return Finished(config, summary, workdir)
 
 
+def summary_at(
+  workdir: pathlib.Path, step: int, steps: int
+) -> dict[str, Any] | None:
+  """The summary of a run that ended at `steps`; None where it must go on.
+
+  Args:
+    workdir: of the run.
+    step: of its newest checkpoint.
+    steps: that are asked for.
+  """
+  path = workdir / 'summary.json'
+  if not path.exists():
+    return None
+  summary = writer.read_json(path)
+  return summary if step == summary.get('steps') == steps else None
+
+
 def sweep_runs(
   folder: str | os.PathLike, *, key: str = ''
 ) -> dict[str, list[pathlib.Path]]:

@@ -11,10 +11,13 @@ import pathlib
 from collections.abc import Iterator
 
 import filelock
+import jax
 from absl import logging
 
 from engine.runs import writer
 
+# A lost machine keeps a lock until its lease with the file server ends.
+_LEASE_SECONDS = 120.0
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
 
 
@@ -51,3 +54,11 @@ def hold(workdir: pathlib.Path, *, wait: float = 0.0) -> Iterator[None]:
       yield
     finally:
       holder.unlink(missing_ok=True)
+
+
+def hold_for_job(workdir: pathlib.Path):
+  """`hold` of the first process of a job, for all of its processes."""
+  if jax.process_index():
+    return contextlib.nullcontext()
+  many = jax.process_count() > 1
+  return hold(workdir, wait=_LEASE_SECONDS if many else 0.0)

@@ -16,7 +16,7 @@ import numpy as np
 
 from engine import stop as stop_lib
 from lm import cache as caches
-from lm import ops, transformer
+from lm import inference, transformer
 from lm.decoding import generate
 
 Ids = Sequence[int]
@@ -139,7 +139,7 @@ def _greedy(config, most, params, base, tokens_BT, lengths_B, stops):
   def body(carry):
     i, hidden_BD, cache, out, done_B = carry
     logits_BV = generate.logits_of(hidden_BD, table_VD)
-    token_B = ops.argmax(logits_BV)
+    token_B = inference.argmax(logits_BV)
     out = out.at[:, i].set(jnp.where(done_B, -1, token_B))
     done_B |= (token_B[:, None] == stops).any(-1)
     after = model.apply({'params': params}, token_B[:, None], cache=cache)

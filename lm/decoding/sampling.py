@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from lm import ops
+from lm import inference, ops
 
 # Entries of a vocabulary that are summed before they are searched.
 _RUN = 256
@@ -146,7 +146,7 @@ def draw(
     return tokens_B, _picked(logits, tokens_B) - lse_B
 
   # Each pass over the vocabulary costs: a batch of one kind pays for one.
-  largest = functools.partial(ops.argmax, logits)
+  largest = functools.partial(inference.argmax, logits)
   branches = [
     scored(largest),
     scored(lambda: jnp.where(hot_B, drawn(), largest())),

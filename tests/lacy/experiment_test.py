@@ -13,6 +13,7 @@ from configs.lacy import bios, olmo_wiki_pod, wiki
 from engine import mesh as mesh_lib
 from engine import optim
 from lacy import data, experiment
+from lm import init as model_init
 
 CALL = 27
 
@@ -60,7 +61,7 @@ def one_step(*sizes, **fields):
   devices = jax.devices()[: 4 if sizes else 1]
   config = mesh_lib.MeshConfig(**dict(sizes))
   optimiser, _ = optim.make(s.optim, s.steps)
-  init = experiment.make_init(s, optimiser)
+  init = model_init.train_state(s.model, optimiser)
   with mesh_lib.use(mesh_lib.make(config, devices)) as mesh:
     key = jax.random.key(3)
     shardings = mesh_lib.state_shardings(mesh, jax.eval_shape(init, key))
@@ -118,7 +119,7 @@ class StepTest(parameterized.TestCase):
     fields = dict(rule='standard', tied=False)
     s = settings(**fields)
     optimiser, _ = optim.make(s.optim, s.steps)
-    init = experiment.make_init(s, optimiser)
+    init = model_init.train_state(s.model, optimiser)
     state = jax.jit(lambda key: mesh_lib.unbox(init(key)))(jax.random.key(3))
     before = np.asarray(state.params['unembedding'])[CALL]
     params, _ = one_step(**fields)

@@ -8,6 +8,7 @@ from absl.testing import absltest, parameterized
 
 from engine import optim
 from lacy import data, experiment
+from lm import init as model_init
 
 CONFIG = {
   'data': {'context': 12, 'batch_size': 3, 'vocab_size': 32},
@@ -43,7 +44,7 @@ class RecompileTest(parameterized.TestCase):
     chex.clear_trace_counter()
     settings = experiment.settings(CONFIG | {'lacy': {'rule': rule}})
     optimiser, _ = optim.make(settings.optim, settings.steps)
-    init = experiment.make_init(settings, optimiser)
+    init = model_init.train_state(settings.model, optimiser)
     state = jax.jit(lambda key: nn.unbox(init(key)))(jax.random.key(0))
     step = experiment.make_step(settings, 27, optimiser)
     step = jax.jit(chex.assert_max_traces(step, n=1))

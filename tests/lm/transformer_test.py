@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from lm import layers, ops, transformer
+from lm import inference, layers, ops, transformer
 from tests.lm import tiny
 
 SMALL = transformer.TransformerConfig(
@@ -227,7 +227,7 @@ class TransformerTest(parameterized.TestCase):
 
 
 matmul = jax.jit(ops.matmul, static_argnums=(2, 3))
-argmax = jax.jit(ops.argmax)
+argmax = jax.jit(inference.argmax)
 
 
 def normal(seed, *shapes):

@@ -21,6 +21,7 @@ from lacy.cascade import decode as cascade
 from lacy.cascade import experiment as free_running
 from lacy.cascade import support, writing
 from launch import setup
+from lm import init as model_init
 from tests.lacy.cascade import partner_test, writing_test
 
 
@@ -196,7 +197,7 @@ class EvaluateTest(absltest.TestCase):
       (folder / 'config.json').write_text(json.dumps(cfg))
       s = experiment.settings(cfg)
       optimiser, _ = optim.make(s.optim, s.steps)
-      init = experiment.make_init(s, optimiser)
+      init = model_init.train_state(s.model, optimiser)
       state = jax.jit(lambda key, init=init: mesh_lib.unbox(init(key)))(
         jax.random.key(seed)
       )
