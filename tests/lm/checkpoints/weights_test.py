@@ -25,10 +25,16 @@ from tests.lm.checkpoints import tokenizer_support as support
 FAMILIES = ('llama', 'qwen2', 'qwen3', 'gemma3')
 
 
+@functools.partial(jax.jit, static_argnums=0, static_argnames='causal')
+def run(config, params, tokens, **kwargs):
+  """Logits, and the cache if one is given."""
+  model = transformer.Transformer(config)
+  out = model.apply({'params': params}, tokens, **kwargs)
+  return out.hidden @ transformer.unembedding(params).T, out.cache
+
+
 def logits(loaded, tokens, **kwargs):
-  model = transformer.Transformer(loaded.config)
-  out = model.apply({'params': loaded.params}, jnp.asarray(tokens), **kwargs)
-  return out.hidden @ transformer.unembedding(loaded.params).T
+  return np.asarray(run(loaded.config, loaded.params, tokens, **kwargs)[0])
 
 
 def peer(name):
@@ -125,17 +131,12 @@ class FamiliesTest(Folder):
   def test_cached_equals_full(self, family):
     loaded = weights.load(files.PEERS / family)
     tokens, want = peer(family)
-    model = transformer.Transformer(loaded.config)
     cache = caches.Cache.create(loaded.config, 2, 16)
-    table = transformer.unembedding(loaded.params)
     for t in range(tokens.shape[1]):
-      out = model.apply(
-        {'params': loaded.params},
-        jnp.asarray(tokens[:, t : t + 1]),
-        cache=cache,
+      got, cache = run(
+        loaded.config, loaded.params, tokens[:, t : t + 1], cache=cache
       )
-      cache = out.cache
-      error = np.abs(out.hidden[:, 0] @ table.T - want[:, t]).max()
+      error = np.abs(np.asarray(got)[:, 0] - want[:, t]).max()
       self.assertLess(error / np.abs(want).max(), 1e-5)
 
   @parameterized.product(family=FAMILIES, scan_layers=(False, True))

@@ -84,7 +84,7 @@ class LoadingTest(parameterized.TestCase):
     # In a process of its own: a peak never falls.
     program = (
       'import resource, sys\n'
-      'from lm import weights\n'
+      'from lm.checkpoints import weights\n'
       'import jax\n'
       'jax.numpy.zeros(1).block_until_ready()\n'
       'peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n'
