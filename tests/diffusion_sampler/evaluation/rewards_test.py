@@ -1,9 +1,6 @@
 """Right and wrong answers to every puzzle, written by hand."""
 
-import functools
-
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
@@ -14,13 +11,17 @@ CHAIN = chain.Chain(symbols=5, answer=6, short=2)
 END, MASK = CHAIN.eos_id, CHAIN.mask_id
 
 
+correct = jax.jit(rewards.correct, static_argnums=0)
+
+
 def judge(puzzle, prompt, answers, target):
   """Whether each of `answers` is right, traced."""
   count = len(answers)
-  judged = jax.jit(functools.partial(rewards.correct, puzzle))(
-    jnp.tile(jnp.array(prompt), (count, 1)),
-    jnp.array(answers),
-    jnp.tile(jnp.array(target), (count, 1)),
+  judged = correct(
+    puzzle,
+    np.tile(prompt, (count, 1)),
+    np.array(answers),
+    np.tile(target, (count, 1)),
   )
   return judged.tolist()
 
@@ -44,9 +45,9 @@ class ChainTest(parameterized.TestCase):
     self.assertEqual(judge(CHAIN, prompt, [answer], target), [right])
 
   def test_what_lies_behind_the_end_of_the_target_does_not_count(self):
-    targets = jnp.array([[0, END, 1, END, END, END], [0, END, 2, 2, 2, 2]])
-    answers = jnp.array([[0, END, 4, 4, MASK, 4]] * 2)
-    judged = rewards.correct(CHAIN, targets, answers, targets)
+    targets = np.array([[0, END, 1, END, END, END], [0, END, 2, 2, 2, 2]])
+    answers = np.array([[0, END, 4, 4, MASK, 4]] * 2)
+    judged = correct(CHAIN, targets, answers, targets)
     self.assertEqual(judged.tolist(), [True, True])
 
   @parameterized.parameters(
@@ -60,7 +61,7 @@ class ChainTest(parameterized.TestCase):
   ):
     made = puzzle.generate(np.random.default_rng(0), 40)
     prompt, target = made['prompt'], made['answer']
-    judged = rewards.correct(puzzle, *map(jnp.array, (prompt, target, target)))
+    judged = correct(puzzle, prompt, target, target)
     self.assertTrue(judged.all())
     self.assertEqual(judged.shape, (40,))
     for position in range(puzzle.answer):
@@ -72,7 +73,7 @@ class ChainTest(parameterized.TestCase):
         answer[:, position] = token
         same = (answer == target).all(-1)
         np.testing.assert_array_equal(
-          rewards.correct(puzzle, *map(jnp.array, (prompt, answer, target))),
+          correct(puzzle, prompt, answer, target),
           behind | same,
         )
 

@@ -11,23 +11,41 @@ from absl.testing import absltest, parameterized
 from diffusion_sampler.policy import network
 
 
-def made(config=None, key=0):
-  config = config or network.PolicyConfig()
-  net = network.Policy(config)
-  params = net.init(
-    jax.random.key(key),
+@functools.partial(jax.jit, static_argnums=0)
+def _init(config, key):
+  return network.Policy(config).init(
+    key,
     jnp.zeros((1, 4, config.confidences)),
     jnp.zeros((1, 4), bool),
     jnp.zeros(1),
   )['params']
-  return functools.partial(net.apply, {'params': params}), params
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _apply(config, params, confidence, masked, time):
+  return network.Policy(config).apply(
+    {'params': params}, confidence, masked, time
+  )
+
+
+_features = jax.jit(network.time_features, static_argnums=(1, 2))
+
+
+def made(config=None, key=0):
+  config = config or network.PolicyConfig()
+  params = _init(config, jax.random.key(key))
+
+  def apply(*inputs):
+    return np.asarray(_apply(config, params, *inputs))
+
+  return apply, params
 
 
 def inputs(length=7, rows=2):
-  keys = jax.random.split(jax.random.key(5), 2)
-  confidence = jax.random.uniform(keys[0], (rows, length, 1))
-  masked = jax.random.bernoulli(keys[1], 0.5, (rows, length))
-  return confidence, masked, jnp.linspace(0.1, 0.6, rows)
+  rng = np.random.default_rng(5)
+  confidence = rng.random((rows, length, 1), np.float32)
+  masked = rng.random((rows, length)) < 0.5
+  return confidence, masked, np.linspace(0.1, 0.6, rows, dtype=np.float32)
 
 
 class PolicyTest(parameterized.TestCase):
@@ -50,12 +68,12 @@ class PolicyTest(parameterized.TestCase):
     self.assertEqual(sizes['head'], 129)
 
   def test_period_1_gives_the_two_values_of_the_release(self):
-    features = network.time_features(jnp.array([0.25]), 128, 1.0)[0]
+    features = np.asarray(_features(np.float32([0.25]), 128, 1.0))[0]
     np.testing.assert_allclose(features[:64], 0.968912, atol=1e-6)
     np.testing.assert_allclose(features[64:], 0.247404, atol=1e-6)
 
   def test_a_longer_period_is_a_ladder_of_frequencies(self):
-    got = network.time_features(jnp.array([2.0]), 4, 100.0)[0]
+    got = np.asarray(_features(np.float32([2.0]), 4, 100.0))[0]
     want = [math.cos(2), math.cos(0.2), math.sin(2), math.sin(0.2)]
     np.testing.assert_allclose(got, want, atol=1e-6)
 
@@ -72,9 +90,9 @@ class PolicyTest(parameterized.TestCase):
   def test_what_is_withheld_does_not_matter(self, what):
     def answers(config):
       apply, params = made(config)
-      params['modulation']['kernel'] = jax.random.normal(
-        jax.random.key(1), params['modulation']['kernel'].shape
-      )
+      shape = params['modulation']['kernel'].shape
+      drawn = np.random.default_rng(1).standard_normal(shape)
+      params['modulation']['kernel'] = drawn.astype(np.float32)
       confidence, masked, time = inputs()
       return (
         apply(confidence, masked, time),
@@ -91,7 +109,7 @@ class PolicyTest(parameterized.TestCase):
   def test_order_matters(self):
     apply, _ = made()
     confidence, masked, time = inputs()
-    masked = jnp.ones_like(masked)
+    masked = np.ones_like(masked)
     flipped = apply(confidence[:, ::-1], masked, time)[:, ::-1]
     difference = np.abs(apply(confidence, masked, time) - flipped).max()
     self.assertGreater(difference, 1e-5)
@@ -104,11 +122,13 @@ class PolicyTest(parameterized.TestCase):
     config = network.PolicyConfig()
     _, params = made(config)
 
-    def total(params):
-      return network.Policy(config).apply({'params': params}, *inputs()).sum()
+    @jax.jit
+    @jax.grad
+    def slopes(params, *inputs):
+      return _apply(config, params, *inputs).sum()
 
-    grads = jax.grad(total)(params)
-    norm = jnp.linalg.norm(grads['modulation']['kernel'])
+    grads = slopes(params, *inputs())
+    norm = np.linalg.norm(grads['modulation']['kernel'])
     self.assertGreater(float(norm), 1e-4)
 
   def test_it_begins_by_unmasking_little(self):

@@ -24,7 +24,7 @@ def start(given, *, prompt=1, **kwargs):
   given = given[np.minimum(np.arange(4), len(given) - 1)]
   kwargs = dict(block=3, mask_id=M) | kwargs
   lay = support.layout(given.shape[1], prompt=prompt, **kwargs)
-  return blank(jnp.full((4, prompt), 7), lay, jnp.asarray(given)), lay
+  return blank(np.full((4, prompt), 7), lay, given), lay
 
 
 def advance(state, lay, action, token=5, confidence=0.5):
@@ -33,7 +33,7 @@ def advance(state, lay, action, token=5, confidence=0.5):
   def whole(value, dtype):
     value = np.atleast_2d(np.asarray(value, dtype))
     value = value[np.minimum(np.arange(4), len(value) - 1)]
-    return jnp.asarray(np.broadcast_to(value, (4, lay.answer)))
+    return np.array(np.broadcast_to(value, (4, lay.answer)))
 
   stats = support.confident(whole(confidence, np.float32))
   stats = stats.replace(token=whole(token, np.int32))

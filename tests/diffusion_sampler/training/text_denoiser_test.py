@@ -1,5 +1,6 @@
 """A causal checkpoint becomes a denoiser: loss, mask, gaps, end to end."""
 
+import functools
 import json
 import math
 import pathlib
@@ -41,11 +42,20 @@ MODEL = dict(
 CONFIG = transformer.TransformerConfig(**MODEL)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def params_of(config, seed=0):
   boxed = transformer.Transformer(config).init(
     jax.random.key(seed), jnp.zeros((1, 2), jnp.int32)
   )['params']
   return jax.tree.map(lambda p: 3 * p, mesh_lib.unbox(boxed))
+
+
+@functools.partial(jax.jit, static_argnames='causal')
+def hidden_of(params, tokens, causal=True):
+  """Last hidden states of one text."""
+  model = transformer.Transformer(CONFIG)
+  out = model.apply({'params': params}, tokens[None], causal=causal)
+  return out.hidden[0]
 
 
 def batch_of():
@@ -89,10 +99,8 @@ class LossTest(parameterized.TestCase):
     for record, (begin, end) in ((0, (0, 3)), (0, (3, 6)), (1, (0, 8))):
       tokens = batch['tokens'][record, begin:end]
       noisy = np.where(np.arange(end - begin) == 0, tokens, MASK)
-      hidden = transformer.Transformer(CONFIG).apply(
-        {'params': params}, jnp.asarray(noisy)[None], causal=not opened
-      )
-      logits = np.asarray(hidden.hidden[0], np.float64) @ table.T
+      hidden = hidden_of(params, noisy, causal=not opened)
+      logits = np.asarray(hidden, np.float64) @ table.T
       logits[:, MASK] = -np.inf
       for at in range(1, end - begin):
         row = logits[at - 1]
@@ -106,20 +114,22 @@ class LossTest(parameterized.TestCase):
   def test_half_open_lets_some_later_positions_through(self):
     """A later token has an influence exactly where its pair is open."""
     # Small, so that no attention rounds to 0.
-    params = jax.tree.map(lambda p: p / 6, params_of(CONFIG))
-    tokens = jnp.arange(12)[None] * 7
-    draw = jax.random.uniform(jax.random.key(3), (12, 12))
+    params = jax.tree.map(lambda p: np.asarray(p) / 6, params_of(CONFIG))
+    tokens = np.arange(12)[None] * 7
+    draw = np.random.default_rng(3).random((12, 12))
+
+    @jax.jit
+    @jax.jacobian
+    def slopes_of(embedding, opened):
+      changed = params | {'embedding': embedding}
+      out = transformer.Transformer(CONFIG).apply(
+        {'params': changed}, jnp.asarray(tokens), opened=opened, capture=(1,)
+      )
+      return out.captured[0][0].sum(-1)
 
     def influence(share):
-      def first_layer(embedding, share=share):
-        changed = params | {'embedding': embedding}
-        out = transformer.Transformer(CONFIG).apply(
-          {'params': changed}, tokens, opened=draw < share, capture=(1,)
-        )
-        return out.captured[0][0].sum(-1)
-
-      slopes = jax.jacobian(first_layer)(params['embedding'])[:, tokens[0]]
-      return np.abs(np.asarray(slopes)).sum(-1) > 0  # [query, key]
+      slopes = np.asarray(slopes_of(params['embedding'], draw < share))
+      return np.abs(slopes[:, tokens[0]]).sum(-1) > 0  # [query, key]
 
     later = np.triu(np.ones((12, 12), bool), 1)
     for share in (0.0, 0.4, 1.0):
@@ -159,22 +169,21 @@ class GapsTest(absltest.TestCase):
       'answer': rng.integers(0, KNOWN, (3, 4)).astype(np.int32),
       'hidden': np.array([[1, 1, 0, 0]] * 3, bool),
     }
-    model = transformer.Transformer(CONFIG)
     wanted, likely = [], []
     for prompt, answer in zip(found['prompt'], found['answer'], strict=True):
       tokens = np.concatenate([prompt, answer])
       for at in (4, 5):
         tokens[4:6][at - 4 :] = MASK
-        out = model.apply(
-          {'params': params}, jnp.asarray(tokens)[None], causal=False
-        )
-        logits = np.array(out.hidden[0, at - 1] @ params['unembedding'].T)
+        hidden = np.asarray(hidden_of(params, tokens, causal=False))
+        logits = hidden[at - 1] @ np.asarray(params['unembedding']).T
         logits[MASK] = -np.inf
         tokens[at] = logits.argmax()
       wanted.append(tokens[4:])
-      out = model.apply({'params': causal}, jnp.asarray(tokens)[None])
-      logits = out.hidden[0] @ causal['unembedding'].T
-      logp = jax.nn.log_softmax(logits.at[:, MASK].set(-jnp.inf))
+      hidden = np.asarray(hidden_of(causal, tokens), np.float64)
+      logits = hidden @ np.asarray(causal['unembedding']).T
+      logits[:, MASK] = -np.inf
+      logp = logits - logits.max(-1, keepdims=True)
+      logp -= np.log(np.exp(logp).sum(-1, keepdims=True))
       likely.append(-np.mean([logp[at - 1, tokens[at]] for at in range(4, 8)]))
     # Let one be right.
     found['answer'][0, 0] = wanted[0][0]
