@@ -26,6 +26,11 @@ NEVER = -100.0
 MASK_LOGIT = 9.0
 
 
+def put(array, dtype=None):
+  """On the device, without the program that jnp.asarray compiles a shape."""
+  return jax.device_put(np.asarray(array, dtype))
+
+
 class SamplerTestCase(parameterized.TestCase):
   """Raises where a random key is consumed twice."""
 
@@ -60,27 +65,27 @@ def stats_of(probabilities, *, token=None, divergence=None) -> stats_lib.Stats:
     divergence = np.zeros((0, *p.shape[:2]))
   plogp = np.where(p > 0, p * np.log(np.where(p > 0, p, 1.0)), 0.0)
   return stats_lib.Stats(
-    token=jnp.asarray(token, jnp.int32),
-    confidence=jnp.asarray(ordered[..., 0], jnp.float32),
-    chosen=jnp.asarray(chosen, jnp.float32),
-    margin=jnp.asarray(ordered[..., 0] - ordered[..., 1], jnp.float32),
-    entropy=jnp.asarray(-plogp.sum(-1), jnp.float32),
-    divergence=jnp.asarray(divergence, jnp.float32),
-    top=jnp.asarray(ordered[..., :1], jnp.float32),
+    token=put(token, np.int32),
+    confidence=put(ordered[..., 0], np.float32),
+    chosen=put(chosen, np.float32),
+    margin=put(ordered[..., 0] - ordered[..., 1], np.float32),
+    entropy=put(-plogp.sum(-1), np.float32),
+    divergence=put(divergence, np.float32),
+    top=put(ordered[..., :1], np.float32),
   )
 
 
 def confident(confidence) -> stats_lib.Stats:
   """Whose order alone matters: surer by every score where this is larger."""
-  sure = jnp.atleast_2d(jnp.asarray(confidence, jnp.float32))
+  sure = np.atleast_2d(np.asarray(confidence, np.float32))
   return stats_lib.Stats(
-    token=jnp.zeros(sure.shape, jnp.int32),
-    confidence=sure,
-    chosen=sure,
-    margin=sure,
-    entropy=1.0 - sure,
-    divergence=jnp.zeros((0, *sure.shape)),
-    top=sure[..., None],
+    token=put(np.zeros(sure.shape, np.int32)),
+    confidence=put(sure),
+    chosen=put(sure),
+    margin=put(sure),
+    entropy=put(1.0 - sure),
+    divergence=put(np.zeros((0, *sure.shape), np.float32)),
+    top=put(sure[..., None]),
   )
 
 
@@ -89,10 +94,10 @@ def block_of(inside, *, passes=0, begun=0, nfe=0) -> rules.Block:
   inside = np.atleast_2d(np.asarray(inside, bool))
 
   def row(value):
-    return jnp.asarray(np.broadcast_to(value, inside.shape[:1]), jnp.int32)
+    return put(np.broadcast_to(value, inside.shape[:1]), np.int32)
 
   return rules.Block(
-    inside=jnp.asarray(inside),
+    inside=put(inside),
     passes=row(passes),
     begun=row(begun),
     nfe=row(nfe),
@@ -117,7 +122,7 @@ def act(rule, stats, masked, *, inside=None, seed=0, **where):
   def wide(array, axis=-1):
     widths = [(0, 0)] * array.ndim
     widths[axis] = (0, extra)
-    return jnp.asarray(np.pad(np.asarray(array), widths))
+    return put(np.pad(np.asarray(array), widths))
 
   top = wide(stats.top, -2)
   stats = jax.tree.map(wide, stats).replace(top=top)
