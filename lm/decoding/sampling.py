@@ -40,8 +40,13 @@ def keep_top_p(
   last stay. An array gives each row its own, and nothing is ranked where none
   is below 1.
   """
-  top_p = jnp.broadcast_to(top_p, logits.shape[:1])
+  return _keep_top_p(logits, jnp.broadcast_to(top_p, logits.shape[:1]))
 
+
+# Jitted by itself, as what follows, so that it is traced once and not at each
+# of the four places of a sampling loop that call it.
+@jax.jit
+def _keep_top_p(logits, top_p):
   def cut(logits, count):
     best_BK, _ = jax.lax.top_k(logits, count)
     lse_B1 = jax.nn.logsumexp(logits, axis=-1, keepdims=True)
@@ -68,6 +73,7 @@ def keep_top_p(
   )
 
 
+@jax.jit
 def _inverse_cdf(keys_B, logits_BV):
   """Tokens by one uniform number a row, and the log of the summed exponentials.
 
@@ -159,6 +165,7 @@ def draw(
   return jax.lax.switch(kind, branches)
 
 
+@jax.jit
 def token_logprob(
   logits: Float[Array, 'B V'], tokens: Int[Array, ' B']
 ) -> Float[Array, ' B']:

@@ -1,5 +1,7 @@
 """Cuts by hand on a distribution that can be read off; draws by counting."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,11 +10,14 @@ from absl.testing import absltest, parameterized
 from lm.decoding import sampling
 
 P = np.array([0.1, 0.4, 0.05, 0.25, 0.2])
-LOGITS = jnp.log(jnp.array([P, P[::-1]], jnp.float32)) + 3.0
+LOGITS = jax.device_put(np.float32(np.log([P, P[::-1]]) + 3.0))
+top_k_of = jax.jit(sampling.keep_top_k, static_argnums=1)
+top_p_of = jax.jit(sampling.keep_top_p)
+draw_of = jax.jit(sampling.draw, static_argnames='top_k')
 
 
 def kept(logits):
-  return [set(np.flatnonzero(row > -1e29).tolist()) for row in logits]
+  return [set(np.flatnonzero(row > -1e29).tolist()) for row in np.array(logits)]
 
 
 class CutsTest(parameterized.TestCase):
@@ -24,7 +29,7 @@ class CutsTest(parameterized.TestCase):
     (5, set(range(5))),
   )
   def test_top_k(self, top_k, want):
-    first, second = kept(sampling.keep_top_k(LOGITS, top_k))
+    first, second = kept(top_k_of(LOGITS, top_k))
     self.assertEqual(first, want)
     self.assertEqual(second, {4 - i for i in want})
 
@@ -38,26 +43,29 @@ class CutsTest(parameterized.TestCase):
     (1.0, set(range(5))),
   )
   def test_top_p(self, top_p, want):
-    first, second = kept(sampling.keep_top_p(LOGITS, top_p))
+    first, second = kept(top_p_of(LOGITS, np.full(2, top_p, np.float32)))
     self.assertEqual(first, want)
     self.assertEqual(second, {4 - i for i in want})
 
   def test_cuts_leave_the_rest_as_it_was(self):
-    cut = sampling.keep_top_p(sampling.keep_top_k(LOGITS, 3), 0.7)
+    cut = np.asarray(top_p_of(top_k_of(LOGITS, 3), np.float32([0.7, 0.7])))
     where = cut > -1e29
-    np.testing.assert_array_equal(cut[where], LOGITS[where])
+    np.testing.assert_array_equal(cut[where], np.asarray(LOGITS)[where])
 
 
 class DrawTest(parameterized.TestCase):
   def draws(self, temperature, count=20_000, **cuts):
     keys = jax.random.split(jax.random.key(0), count)
-    temperature = jnp.full(2, temperature)
 
-    def one(key):
-      keys = jax.random.split(key, 2)
-      return sampling.draw(keys, LOGITS, temperature, **cuts)[0]
+    @jax.jit
+    def every(keys, temperature):
+      def one(key):
+        keys = jax.random.split(key, 2)
+        return sampling.draw(keys, LOGITS, temperature, **cuts)[0]
 
-    tokens = jax.vmap(one)(keys)
+      return jax.vmap(one)(keys)
+
+    tokens = np.asarray(every(keys, np.full(2, temperature, np.float32)))
     return np.bincount(tokens[:, 0], minlength=5) / count
 
   @parameterized.parameters(0.5, 1.0, 2.0)
@@ -74,20 +82,22 @@ class DrawTest(parameterized.TestCase):
     np.testing.assert_allclose(got, want, atol=0.014)
 
   def test_zero_is_greedy_beside_a_hot_row(self):
-    draw = jax.jit(sampling.draw)
     for seed in range(20):
       keys = jax.random.split(jax.random.key(seed), 2)
-      tokens, _ = draw(keys, LOGITS, jnp.array([0.0, 5.0]))
-      self.assertEqual(int(tokens[0]), 1)
+      tokens, _ = draw_of(keys, LOGITS, np.float32([0.0, 5.0]))
+      self.assertEqual(np.asarray(tokens)[0], 1)
 
   def test_a_row_does_not_depend_on_the_others(self):
-    draw = jax.jit(lambda *a: sampling.draw(*a)[0])
+    def draw(keys, logits, heat):
+      return draw_of(keys, logits, np.float32(heat))[0].tolist()
+
+    logits = np.asarray(LOGITS)
     for seed in range(20):
       keys = jax.random.split(jax.random.key(seed), 2)
-      both = draw(keys, LOGITS, jnp.array([1.0, 3.0]))
-      first = draw(keys[:1], LOGITS[:1], jnp.array([1.0]))
-      second = draw(keys[1:], LOGITS[1:], jnp.array([3.0]))
-      self.assertEqual(both.tolist(), first.tolist() + second.tolist())
+      both = draw(keys, LOGITS, [1.0, 3.0])
+      first = draw(keys[:1], logits[:1], [1.0])
+      second = draw(keys[1:], logits[1:], [3.0])
+      self.assertEqual(both, first + second)
 
   @parameterized.parameters(0.01, 0.3, 3.0)
   def test_top_p_of_a_large_vocabulary(self, spread):
@@ -95,7 +105,7 @@ class DrawTest(parameterized.TestCase):
     rng = np.random.default_rng(0)
     z = np.round(rng.normal(size=(3, 3000)) * spread, 2).astype(np.float32)
     top_p = np.array([0.9, 1.0, 0.5], np.float32)
-    got = np.asarray(sampling.keep_top_p(jnp.asarray(z), jnp.asarray(top_p)))
+    got = np.asarray(top_p_of(z, top_p))
     for row in range(3):
       p = np.exp(z[row].astype(np.float64))
       p /= p.sum()
@@ -117,8 +127,9 @@ class DrawTest(parameterized.TestCase):
     z[256:512] = -1e30
     count = 20_000
     keys = jax.random.split(jax.random.key(0), count)
-    logits = jnp.broadcast_to(jnp.asarray(z), (count, 900))
-    drawn = np.asarray(jax.jit(sampling.draw)(keys, logits, jnp.ones(count))[0])
+    logits = np.broadcast_to(z, (count, 900))
+    drawn = draw_of(keys, logits, np.ones(count, np.float32))[0]
+    drawn = np.asarray(drawn)
     p = np.exp(z.astype(np.float64))
     p /= p.sum()
     self.assertFalse(np.any((drawn >= 256) & (drawn < 512)))
@@ -128,7 +139,7 @@ class DrawTest(parameterized.TestCase):
     self.assertLess(abs(chi - 643), 4 * 36)
 
   def test_logprob_is_the_models_own(self):
-    got = sampling.token_logprob(LOGITS, jnp.array([3, 0]))
+    got = sampling.token_logprob(LOGITS, jax.device_put(np.array([3, 0])))
     np.testing.assert_allclose(got, np.log([0.25, 0.2]), rtol=1e-5)
 
   @parameterized.parameters(
@@ -139,7 +150,7 @@ class DrawTest(parameterized.TestCase):
     ([1.0, 2.0], {}),
     ([1.0, 1.0], {'top_k': 3}),
     ([1.0, 1.0], {'top_p': 0.7}),
-    ([1.0, 1.0], {'top_p': jnp.array([1.0, 0.7])}),
+    ([1.0, 1.0], {'top_p': np.float32([1.0, 0.7])}),
   )
   def test_drawn_tokens_come_with_the_models_own_logprob(self, heat, cuts):
     rng = np.random.default_rng(2)
@@ -147,29 +158,37 @@ class DrawTest(parameterized.TestCase):
     other = rng.normal(size=(2, 700)).astype(np.float32)
     logp = z.astype(np.float64) - 50
     logp -= np.log(np.exp(logp).sum(-1, keepdims=True))
-    heat = jnp.array(heat)
-    draw = jax.jit(lambda keys, *a, **k: sampling.draw(keys, *a, **cuts, **k))
+    # Values, not shapes: one program for all but the cut by rank.
+    settings = {'top_p': 1.0} | cuts
+    if np.ndim(settings['top_p']) == 0:
+      settings['top_p'] = np.full(2, settings['top_p'], np.float32)
+    draw = functools.partial(draw_of, temperature=np.float32(heat), **settings)
     for seed in range(5):
       keys = jax.random.split(jax.random.key(seed), 2)
-      tokens, got = draw(keys, jnp.asarray(z), heat)
+      tokens, got = draw(keys, z)
       np.testing.assert_allclose(got, logp[[0, 1], tokens], atol=2e-5)
-      tokens, got = draw(keys, jnp.asarray(other), heat, own=jnp.asarray(z))
+      tokens, got = draw(keys, other, own=z)
       np.testing.assert_allclose(got, logp[[0, 1], tokens], atol=2e-5)
 
   def test_entropy_is_that_of_the_whole_distribution(self):
     # Hand counts: two equals, all equals, one that is certain; and P, whose
     # logits are shifted by 3.
     never = -1e30
-    logits = jnp.array(
-      [[0, 0, never, never, never], [7.0] * 5, [50, 0, never, 0, 0], LOGITS[0]],
-      jnp.float32,
+    logits = np.float32(
+      [
+        [0, 0, never, never, never],
+        [7.0] * 5,
+        [50, 0, never, 0, 0],
+        np.asarray(LOGITS)[0],
+      ]
     )
+    entropy = jax.jit(sampling.entropy)
     want = [np.log(2), np.log(5), 0, -np.sum(P * np.log(P))]
-    got = sampling.entropy(logits)
+    got = entropy(logits)
     self.assertEqual(got.dtype, jnp.float32)
     np.testing.assert_allclose(got, want, atol=1e-6)
     # Of logits in bfloat16 the sum is still one of float32.
-    flat = sampling.entropy(jnp.zeros((1, 50_000), jnp.bfloat16))
+    flat = entropy(np.zeros((1, 50_000), jnp.bfloat16))
     np.testing.assert_allclose(flat, np.log(50_000), rtol=1e-5)
 
 
