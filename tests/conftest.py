@@ -7,6 +7,11 @@ from tests import program_cache
 # Before anything loads OpenBLAS; see launch/cli.py.
 os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 os.environ.update(program_cache.variables())
+# On a busy machine one of the four devices may be late for a sum over all; XLA
+# would end the process after 40 s.
+os.environ.setdefault(
+  'XLA_FLAGS', '--xla_cpu_collective_call_terminate_timeout_seconds=600'
+)
 
 import jax
 import jaxtyping
