@@ -2,8 +2,8 @@
 
 Analyses A to E of section 4 of docs/papers/uq_length_bias.md, from the flat
 results of tables.py and the arrays that these were computed from:
-`<variant>-<set>-heat`, `-ranking`, `-scatter`, `-agreement` and, where people
-have rated the answers, `-people`; `world-dial` is the controlled world.
+`<variant>-<set>-heat`, `-ranking`, `-scatter`, `-agreement`, with human ratings
+`-people`; `world-dial` is the controlled world.
 """
 
 import pathlib
@@ -37,6 +37,7 @@ _COLOURS = {
 }
 _LINES = (_BLUE, _ORANGE, _GREEN, _PINK, _SKY, _RED, _BLACK, _GREY)
 _MARKERS = 'os^DvP*X'
+_TITLES = {s.function: s.title for s in thresholds.ALL.values()}
 
 Results = Mapping[str, Any]
 
@@ -210,12 +211,9 @@ def scatter(
   )
   # Many answers have the same value and length, so points move a little.
   rng = np.random.default_rng(0)
-  titles = {s.function: s.title for s in thresholds.ALL.values()}
   for axis, (name, value) in zip(axes.flat, values.items(), strict=False):
-    for label, colour, marker, what in (
-      (0, _ORANGE, 'x', 'wrong'),
-      (1, _BLUE, 'o', 'correct'),
-    ):
+    marks = (0, _ORANGE, 'x', 'wrong'), (1, _BLUE, 'o', 'correct')
+    for label, colour, marker, what in marks:
       here = shown[strong[shown] == label]
       axis.plot(
         lengths[here] + rng.uniform(-0.3, 0.3, len(here)),
@@ -227,7 +225,7 @@ def scatter(
         mew=0.9 if marker == 'x' else 0,
         label=what,
       )
-    axis.set_title(titles.get(name, name), fontsize=10)
+    axis.set_title(_TITLES.get(name, name), fontsize=10)
     plots_lib.style(axis)
   for axis in axes.flat[len(values) :]:
     axis.set_visible(False)
@@ -256,9 +254,8 @@ def agreement(results: Results, *, prefix: str = 'sweep/'):
     if key.startswith(prefix):
       name, _, step = key.removeprefix(prefix).rpartition('@')
       curves.setdefault(name, []).append((float(step), value))
-  titles = {s.function: s.title for s in thresholds.ALL.values()}
   figure, axis = plt.subplots(figsize=(7.2, 3.8), layout='constrained')
-  order = [*titles, *sorted(set(curves) - set(titles))]
+  order = [*_TITLES, *sorted(set(curves) - set(_TITLES))]
   order = [name for name in order if name in curves]
   for i, name in enumerate(order):
     x, y = np.transpose(sorted(curves[name]))
@@ -270,7 +267,7 @@ def agreement(results: Results, *, prefix: str = 'sweep/'):
       # Curves may coincide, so the later ones are thinner.
       lw=1 + 0.5 * (len(order) - i),
       color=_LINES[i % len(_LINES)],
-      label=titles.get(name, name),
+      label=_TITLES.get(name, name),
     )
   axis.axhline(0, color=_BLACK, lw=0.8, ls=':')
   axis.set_xlabel('threshold')

@@ -190,6 +190,6 @@ def prr(
   best = _area(quality, quality, weights) - mean
   ratio = (_area(scores, quality, weights) - mean) / best
   counted = weights > 0
-  low = jnp.where(counted, quality, jnp.inf).min(-1)
-  high = jnp.where(counted, quality, -jnp.inf).max(-1)
+  low = jnp.where(counted, quality, jnp.inf).min(-1, initial=jnp.inf)
+  high = jnp.where(counted, quality, -jnp.inf).max(-1, initial=-jnp.inf)
   return jnp.where((high > low) & ~_broken(scores), ratio, jnp.nan)

@@ -130,6 +130,9 @@ class RejectionTest(parameterized.TestCase):
 
   def test_nothing_to_tell_apart_is_nan(self):
     self.assertTrue(np.isnan(rejection.prr(jnp.arange(4.0), jnp.full(4, 3))))
+    # No answers, as well.
+    for function in (rejection.prr, rejection.aurc):
+      self.assertTrue(np.isnan(function(np.zeros(0), np.zeros(0))))
 
   def test_a_score_that_counts_and_is_nan_makes_the_area_nan(self):
     scores = jnp.array([0.1, jnp.nan, 0.9, 0.3])
