@@ -72,15 +72,13 @@ class ExperimentTest(absltest.TestCase):
     return cfg
 
   def wanted(self, cfg):
-    return options.section(
-      cfg['record'], 'record', experiment.recording.Recording
-    )
+    return options.section(cfg['record'], 'record', experiment.record.Recording)
 
   def test_geometry_of_each_token_is_found(self):
     cfg = self.config()
     record(self.folder / 'recorded', self.wanted(cfg))
     with mock.patch.object(
-      experiment.recording, 'open_model', side_effect=AssertionError
+      experiment.record, 'open_model', side_effect=AssertionError
     ):
       found = (
         experiment.build(cfg).open().final['test'](None, jax.random.key(0))
