@@ -178,7 +178,7 @@ class ExperimentTest(parameterized.TestCase):
 
   def test_measuring_needs_a_run(self):
     cfg = support.tiny_config() | {'start': '/nowhere'}
-    with self.assertRaisesRegex(FileNotFoundError, 'set --config.start'):
+    with self.assertRaisesRegex(FileNotFoundError, 'change --config.start'):
       measure.build(cfg).open()
 
 

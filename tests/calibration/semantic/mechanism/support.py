@@ -16,7 +16,9 @@ TINY = dict(syllables=2, length=2, values=3)
 
 def tiny_config(style='direct'):
   cfg = config.get_config('smoke').to_dict()
-  del cfg['sweep']
+  # Variants that measure have a probe; the others do not read one.
+  variants = cfg.pop('sweep')['variants']
+  cfg['probe'] = dict(variants['direct_measured']['probe'])
   cfg['world'] = TINY | {'style': style}
   cfg['measure'] |= {'ways': 4, 'levels': 2, 'draws': 2, 'chunk': 16}
   return cfg
