@@ -56,11 +56,15 @@ class DryRunTest(absltest.TestCase):
         disk = float(re.search(r'on disk: about ([\d.]+) GB', out)[1])
         # An id and a log-probability of four bytes each.
         self.assertAlmostEqual(disk / (8 * tokens / 1e9), 1, delta=0.01)
-        found = re.search(r'tokens: ([\d,]+) at most, (\S+) FLOPs', out)
+        found = re.search(r'tokens: ([\d,]+) at most', out)
         self.assertEqual(int(found[1].replace(',', '')), tokens)
-        self.assertAlmostEqual(
-          float(found[2]) / (2 * size * tokens), 1, delta=0.1
-        )
+        found = re.search(r'FLOPs of the run: (\S+) ([PE])FLOP', out)
+        flops = float(found[1]) * {'P': 1e15, 'E': 1e18}[found[2]]
+        self.assertAlmostEqual(flops / (2 * size * tokens), 1, delta=0.1)
+        # On a chip of 197 TFLOP/s that reaches .4 of it.
+        found = re.search(r'chip-hours: (\S+) on v5e at 40%', out)
+        hours = flops / (0.4 * 197e12) / 3600
+        self.assertAlmostEqual(float(found[1]) / hours, 1, delta=0.01)
 
 
 if __name__ == '__main__':

@@ -16,8 +16,9 @@ arrays, world = binned_test.arrays, binned_test.world
 
 
 def measured(**options):
+  conf, correct = jax.device_put(arrays(*world(0, 120, 20)))
   return reliability.measure(
-    'capitals', jax.random.key(0), *arrays(*world(0, 120, 20)), **options
+    'capitals', jax.random.key(0), conf, correct, **options
   )
 
 
