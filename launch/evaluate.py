@@ -67,9 +67,6 @@ def main() -> None:
   if jax.process_index():
     return
   if program.step is None:
-    show.figures(exp.figures, workdir)
-    if exp.rows:
-      print(tables.of_runs(exp.columns, exp.rows(summary)))
     if _OUT.value:
       results.write(
         _OUT.value,
@@ -78,6 +75,9 @@ def main() -> None:
         seconds=summary['seconds_total'],
         seeds=[asked.run.seed],
       )
+    show.figures(exp.figures, workdir)
+    if exp.rows:
+      print(tables.of_runs(exp.columns, exp.rows(summary)))
   print(json.dumps(summary, indent=2))
 
 

@@ -50,16 +50,6 @@ def main() -> None:
     clock.runs(here)
   summaries, seeds = elsewhere.join(here, config.sweep.seeds, others)
   claims = exp.claims(summaries) if exp.claims else {}
-  if here:
-    show.figures(exp.figures, workdir)
-    clock.lap('figures')
-  print(tables.of_runs(exp.columns, summaries))
-  for name, (mean, low, high) in claims.items():
-    print(f'{name:<48} {mean:+.4f}  [{low:+.4f}, {high:+.4f}]')
-  if exp.note:
-    print(f'\n{exp.note}')
-  if here:
-    print(f'\n{clock}')
   if _OUT.value:
     every = [run for runs in summaries.values() for run in runs]
     results.write(
@@ -71,6 +61,16 @@ def main() -> None:
       seeds=seeds,
       config=elsewhere.digest(config),
     )
+  if here:
+    show.figures(exp.figures, workdir)
+    clock.lap('figures')
+  print(tables.of_runs(exp.columns, summaries))
+  for name, (mean, low, high) in claims.items():
+    print(f'{name:<48} {mean:+.4f}  [{low:+.4f}, {high:+.4f}]')
+  if exp.note:
+    print(f'\n{exp.note}')
+  if here:
+    print(f'\n{clock}')
   print(json.dumps({'workdir': str(workdir)}))
 
 

@@ -81,23 +81,27 @@ def _change(config: ConfigDict, key: str, value: Any, *, new: bool) -> None:
 
 
 def sweep(config: ConfigDict, workdir: pathlib.Path) -> dict[str, list[dict]]:
-  """Summaries by variant, one a seed. Writes workdir/sweep.json last."""
-  summaries: dict[str, list[dict]] = {}
+  """Summaries by variant, one a seed. Writes workdir/sweep.json last.
+
+  Raises:
+    ValueError: a variant does not fit; before any of them runs.
+  """
   variants, seeds = config.sweep.variants.to_dict(), config.sweep.seeds
-  for s, seed in enumerate(seeds):
+  asked = []
+  for seed in seeds:
     folders = {
       name: str(finished.variant_folder(workdir, name, seed))
       for name in variants
     }
-    for v, (name, changes) in enumerate(variants.items()):
-      count = s * len(variants) + v + 1
-      logging.info(
-        '%s, seed %d (%d of %d)', name, seed, count, len(seeds) * len(variants)
-      )
-      cfg = variant(config, {'run.seed': seed} | changes, folders).to_dict()
-      summary = setup.train(setup.ask(cfg), folders[name])
-      summaries.setdefault(name, []).append(summary)
-      jax.clear_caches()
+    for name, changes in variants.items():
+      changes = {'run.seed': seed} | changes
+      cfg = variant(config, changes, folders).to_dict()
+      asked.append((name, seed, folders[name], setup.ask(cfg)))
+  summaries: dict[str, list[dict]] = {}
+  for count, (name, seed, folder, run) in enumerate(asked, start=1):
+    logging.info('%s, seed %d (%d of %d)', name, seed, count, len(asked))
+    summaries.setdefault(name, []).append(setup.train(run, folder))
+    jax.clear_caches()
   writer.write_json(
     workdir / 'sweep.json',
     {

@@ -78,6 +78,18 @@ class SweepTest(absltest.TestCase):
       },
     )
 
+  def test_a_variant_that_does_not_fit_is_refused_before_any_runs(self):
+    made = config()
+    with made.unlocked():
+      made.sweep = common.sweep({'one': {}, 'two': {'a.rul': 'y'}}, seeds=(3,))
+    with (
+      mock.patch.object(setup, 'ask', lambda cfg: cfg),
+      mock.patch.object(setup, 'train', self.train),
+      self.assertRaisesRegex(ValueError, 'a.rul, which is no key'),
+    ):
+      variants.sweep(made, self.folder)
+    self.assertEmpty(self.runs)
+
   def test_an_interrupted_run_ends_the_sweep_unfinished(self):
     def train(cfg, workdir):
       self.train(cfg, workdir)
