@@ -7,14 +7,7 @@ from tests import program_cache
 # Before anything loads OpenBLAS; see launch/cli.py.
 os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 os.environ.update(program_cache.variables())
-# On a busy machine one of the four devices may be late for a sum over all; XLA
-# would end the process after 40 s.
-os.environ.setdefault(
-  'XLA_FLAGS',
-  '--xla_cpu_collective_call_terminate_timeout_seconds=600 '
-  # A program in one part: in many parts it costs more, and both cores are busy.
-  '--xla_cpu_parallel_codegen_split_count=1',
-)
+os.environ.setdefault('XLA_FLAGS', program_cache.FLAGS)
 
 import jax
 import jaxtyping
