@@ -28,6 +28,7 @@ RELEASED = {
 BRIEF = (
   'denoiser',
   'heuristics',
+  'cached',
   'policy_a=1',
   'policy_a=3',
   'steered_a=1',
@@ -81,6 +82,14 @@ def _variants(smoke: bool) -> dict[str, dict]:
     'heuristics': {
       **common.measurement(rules),
       'sampling.blocks': (2, 4, 0),
+    },
+    'cached': {
+      **common.measurement(
+        {**rule, 'cache': cache}
+        for cache in ('prefix', 'dual')
+        for rule in thresholds
+      ),
+      'sampling.blocks': (2, 4),
     },
     **{
       f'policy_a={a:g}': {**here, 'grpo.alpha': a} for a in (0.0, 0.3, 1.0, 3.0)
