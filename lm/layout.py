@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from lm import lora, transformer
 
@@ -33,28 +34,38 @@ def fuse(config: Config, params: Mapping[str, Any]):
   if config.fused:
     return config, dict(params)
   params = lora.merge(params)
-  join_layers(params)
+  _change_blocks(params, join)
   return dataclasses.replace(config, fused=True), params
 
 
-def join_layers(params: dict[str, Any]) -> None:
-  """`fuse` in place: what a layer was is let go before the next is joined."""
+def whole_of(part: str) -> str:
+  """What `fuse` joins a module of a layer into; its own name if nothing."""
+  for whole, (parts, _) in _JOINED.items():
+    if part in parts:
+      return whole
+  return part
 
-  def joined(block):
-    block = dict(block)
-    for whole, (parts, (inputs, outputs)) in _JOINED.items():
-      parts = [_turned(block.pop(part), inputs, outputs) for part in parts]
-      block[whole] = {
-        name: jnp.concatenate(
-          [part[name] for part in parts], -_joined_axis(name, inputs, outputs)
-        )
-        for name in parts[0]
-      }
-    for name, (inputs, outputs) in _ALONE.items():
+
+def join(block: Mapping[str, Any]) -> dict[str, Any]:
+  """The modules of a layer, or of the stack of layers, as `fuse` has them.
+
+  Modules that are absent are left out. Arrays of NumPy stay such.
+  """
+  block = dict(block)
+  for whole, (parts, (inputs, outputs)) in _JOINED.items():
+    if parts[0] not in block:
+      continue
+    parts = [_turned(block.pop(part), inputs, outputs) for part in parts]
+    block[whole] = {
+      name: _library(array).concatenate(
+        [part[name] for part in parts], -_joined_axis(name, inputs, outputs)
+      )
+      for name, array in parts[0].items()
+    }
+  for name, (inputs, outputs) in _ALONE.items():
+    if name in block:
       block[name] = _turned(block[name], inputs, outputs)
-    return block
-
-  _change_blocks(params, joined)
+  return block
 
 
 def split(config: Config, params: Mapping[str, Any]):
@@ -95,14 +106,22 @@ def _turned(dense, first, last):
 
   A bias is what it was.
   """
-  kernel = jnp.moveaxis(
-    dense['kernel'], range(-first - last, -last), range(-first, 0)
+  kernel = dense['kernel']
+  kernel = _library(kernel).moveaxis(
+    kernel, range(-first - last, -last), range(-first, 0)
   )
   return dense | {'kernel': kernel}
 
 
+def _library(array):
+  return np if isinstance(array, np.ndarray) else jnp
+
+
 def _change_blocks(params, change):
-  """Changes each layer, or the stack of them, in place."""
+  """Changes each layer, or the stack of them, in place.
+
+  What a layer was is let go before the next is changed.
+  """
   if 'layers' in params:
     params['layers'] = {'block': change(params['layers']['block'])}
   for name in params:

@@ -6,7 +6,10 @@ devices one after the other: the host never holds a copy of the whole model.
 """
 
 import dataclasses
+import functools
+import itertools
 import json
+import mmap
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
+from flax import traverse_util
 
 from engine.runs import writer
 from lm import layout, lora, transformer
@@ -81,6 +85,8 @@ class GGUFSource:
         f'{tensor.tensor_type.name}, which cannot be dequantised here; use a '
         'file of type F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K or Q6_K'
       ) from error
+    # Pages of the file that were read would count as memory in use.
+    self._reader.data.base.madvise(mmap.MADV_DONTNEED)
     # GGUF counts axes from the last.
     return values.reshape(tuple(int(n) for n in tensor.shape[::-1]))
 
@@ -198,8 +204,8 @@ def open_source(path: str | os.PathLike) -> GGUFSource | FolderSource:
   )
 
 
-def _laid(source, family, config) -> Iterator[tuple[str, np.ndarray]]:
-  """Our tensors one by one, unrolled; checks names first, shapes on the way."""
+def _rows(source, family, config) -> list[families.Row]:
+  """What our tensors are made of; CheckpointError where names differ."""
   rows = families.rows(family, config, source.style)
   wanted, found = {row.name for row in rows}, source.names()
   extra = {n for n in found - wanted if not n.endswith(_IGNORED)}
@@ -213,18 +219,62 @@ def _laid(source, family, config) -> Iterator[tuple[str, np.ndarray]]:
         f'{source.path}: a {family.name} of this config has other tensors: '
         f'the checkpoint {what} {min(names)}{more}'
       )
-  for row in rows:
-    theirs = source.read(row.name)
-    try:
-      ours = row.kind.ours(theirs, row.heads)
-    except ValueError:
-      ours = None
-    if ours is None or ours.shape != row.shape:
-      raise CheckpointError(
-        f'{source.path}: the tensor {row.name} must become {row.shape} '
-        f'({row.path}), came {theirs.shape}'
-      )
-    yield row.path, ours
+  return rows
+
+
+def _read(source, row: families.Row) -> np.ndarray:
+  """One of our tensors; CheckpointError where its shape differs."""
+  theirs = source.read(row.name)
+  try:
+    ours = row.kind.ours(theirs, row.heads)
+  except ValueError:
+    ours = None
+  if ours is None or ours.shape != row.shape:
+    raise CheckpointError(
+      f'{source.path}: the tensor {row.name} must become {row.shape} '
+      f'({row.path}), came {theirs.shape}'
+    )
+  return ours
+
+
+def _layers(read, rows, config, dtype) -> Iterator[tuple[str, np.ndarray]]:
+  """The parameters of all layers by path, as the config lays them.
+
+  Theirs are views with outputs first, and keep that order when they are cast:
+  only joining copies them. Of unrolled layers one is held at a time, of stacked
+  ones what is stacked into one module.
+  """
+
+  def block(rows):
+    tree = traverse_util.unflatten_dict(
+      {tuple(row.path.split('/')[1:]): read(row).astype(dtype) for row in rows}
+    )
+    tree = layout.join(tree) if config.fused else tree
+    return traverse_util.flatten_dict(tree, sep='/')
+
+  by_layer = [
+    list(group)
+    for _, group in itertools.groupby(rows, lambda r: r.path.split('/')[0])
+  ]
+  if not config.scan_layers:
+    for index, rows in enumerate(by_layer):
+      for path, value in block(rows).items():
+        yield f'layer_{index}/{path}', value
+    return
+
+  def module(row):
+    name = row.path.split('/')[1]
+    return layout.whole_of(name) if config.fused else name
+
+  for name in dict.fromkeys(map(module, by_layer[0])):
+    stacks: dict[str, np.ndarray] = {}
+    for index, rows in enumerate(by_layer):
+      for path, value in block([r for r in rows if module(r) == name]).items():
+        if not index:
+          stacks[path] = np.empty((len(by_layer), *value.shape), dtype)
+        stacks[path][index] = value
+    for path, stack in stacks.items():
+      yield f'layers/block/{path}', stack
 
 
 def _insert(tree, path, value):
@@ -268,38 +318,30 @@ def load(
   if not isinstance(source, GGUFSource | FolderSource):
     source = open_source(source)
   family, config = source.config()
-  fused = overrides.pop('fused', False)
-  if fused and shardings is not None:
-    raise ValueError('fused: join with layout.fuse after loading into shards')
   config = dataclasses.replace(config, **overrides)
+  if config.fused and shardings is not None:
+    raise ValueError('fused: join with layout.fuse after loading into shards')
+  dtype = jnp.dtype(param_dtype)
 
   def put(path, value):
     sharding = None if shardings is None else _lookup(shardings, path)
-    return jax.device_put(np.asarray(value).astype(param_dtype), sharding)
+    _insert(params, path, jax.device_put(value, sharding))
 
   params: dict[str, Any] = {}
-  stacks: dict[str, list] = {}
-  for name, value in _laid(source, family, config):
-    if table is not None and name in ('embedding', 'unembedding'):
+  read = functools.partial(_read, source)
+  inside, outside = [], []
+  for row in _rows(source, family, config):
+    (inside if row.path.startswith('layer_') else outside).append(row)
+  for row in outside:
+    value = read(row)
+    if table is not None and row.path in ('embedding', 'unembedding'):
       value = table(value)
-    layer, _, rest = name.partition('/')
-    if config.scan_layers and layer.startswith('layer_'):
-      # Layers come in order; a stack is complete with its last one.
-      stack = stacks.setdefault(rest, [])
-      stack.append(jnp.asarray(value, param_dtype))
-      if len(stack) == config.layers:
-        whole = f'layers/block/{rest}'
-        sharding = None if shardings is None else _lookup(shardings, whole)
-        stacked = jnp.stack(stacks.pop(rest))
-        _insert(params, whole, jax.device_put(stacked, sharding))
-    else:
-      _insert(params, name, put(name, value))
+    put(row.path, value.astype(dtype))
+    del value
+  for path, value in _layers(read, inside, config, dtype):
+    put(path, value)
   size = len(params['embedding'])
   config = dataclasses.replace(config, vocab_size=size)
-  if fused:
-    # Layer by layer, so that the parts are never all held beside the whole.
-    layout.join_layers(params)
-    config = dataclasses.replace(config, fused=True)
   return Pretrained(family, config, params)
 
 
