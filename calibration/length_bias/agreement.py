@@ -1,7 +1,8 @@
-"""How far functions of correctness agree: with people, each other, length.
+"""Agreement of correctness functions with people, each other and length.
 
-Analyses B to D of section 4 of docs/papers/uq_length_bias.md as flat results.
-On the host; a label or value that is NaN is left out, of its column alone.
+Analyses B to D of section 4 of docs/papers/uq_length_bias.md, as flat results.
+Everything runs in NumPy. NaN marks a missing label or value; an answer is left
+out of the comparisons in which its label or value is missing.
 
 Shapes: N answers, F functions or settings, R raters, T thresholds.
 """
@@ -18,12 +19,12 @@ from engine.stats import ranks
 Columns = Mapping[str, np.ndarray]
 Results = dict[str, Any]
 
-# Where kappa is looked at, as in the paper.
+# The thresholds of the paper's kappa sweep.
 STEPS = tuple(round(0.05 * i, 2) for i in range(21))
 
 
 def _known(a, b):
-  """Both columns in one shape, and where both have a value."""
+  """Returns both columns in one shape, and a mask where both have a value."""
   a, b = np.broadcast_arrays(np.asarray(a, float), np.asarray(b, float))
   return a, b, ~(np.isnan(a) | np.isnan(b))
 
@@ -32,17 +33,17 @@ def spearman(a: np.ndarray, b: np.ndarray) -> np.ndarray:
   """Spearman's correlation over the answers that have both numbers.
 
   Args:
-    a: [..., N], NaN where there is none; leading axes broadcast.
+    a: [..., N], NaN where a number is missing; leading axes broadcast.
     b: likewise.
 
   Returns:
-    NaN where one does not vary.
+    [...], in [-1, 1]; NaN where a column does not vary.
   """
   return ranks.spearman(*_known(a, b))
 
 
 def spearman_matrix(columns: Columns) -> np.ndarray:
-  """Of every two columns, [F, F]."""
+  """Spearman's correlation of every two columns, [F, F]."""
   x_FN = np.stack(list(columns.values())).astype(float)
   return spearman(x_FN[:, None], x_FN[None])
 
@@ -50,13 +51,19 @@ def spearman_matrix(columns: Columns) -> np.ndarray:
 def length_spearman(
   lengths: np.ndarray, scores: Columns, values: Columns
 ) -> Results:
-  """Of length with uncertainties and with the values of functions.
+  """Spearman's correlation of length with each estimator and each function.
 
-  The paper shows confidences: its signs of estimators are the opposite.
+  The paper correlates confidences, not uncertainties, so its signs for
+  estimators are the opposite of ours.
+
+  Args:
+    lengths: [N], in any unit.
+    scores: uncertainties [N] by estimator.
+    values: values [N] by correctness function.
 
   Returns:
-    'spearman/estimator/<name>' and 'spearman/function/<name>', without what
-    does not vary.
+    'spearman/estimator/<name>' and 'spearman/function/<name>'. A column that
+    does not vary has no entry.
   """
   out = {}
   for kind, columns in (('estimator', scores), ('function', values)):
@@ -67,25 +74,34 @@ def length_spearman(
 
 
 def kappa(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-  """Cohen's kappa of labels over the answers that both have.
+  """Cohen's kappa over the answers that have both labels.
 
   Args:
     a: [..., N] of 0, 1 and NaN; leading axes broadcast.
     b: likewise.
 
   Returns:
-    NaN where they have no answer in common, or both say one thing throughout.
+    [...]; NaN where no answer has both labels, or where both columns give
+    every answer the same label.
   """
   return ranks.kappa(*_known(a, b))
 
 
 def kappas(labels: Columns, people: ratings.Ratings | None = None) -> Results:
-  """Agreement of settings with each other and with people.
+  """Cohen's kappa of settings with each other and with people.
+
+  A setting is a correctness function with its threshold.
+
+  Args:
+    labels: [N] of 0, 1 and NaN by setting.
+    people: labels of R raters.
 
   Returns:
-    'kappa/<setting>/<setting>', every two once; 'kappa/<setting>/people' and
-    'kappa/people/people', [mean, lowest, highest] over raters or pairs of
-    them, and 'kappa/<setting>/people/<rater>'. What is undefined is not there.
+    'kappa/<setting>/<setting>': kappa; every pair of settings once.
+    'kappa/<setting>/people/<rater>': kappa.
+    'kappa/<setting>/people': [mean, lowest, highest] over raters.
+    'kappa/people/people': [mean, lowest, highest] over pairs of raters.
+    An undefined kappa has no entry.
   """
   out = {}
   for a, b in itertools.combinations(labels, 2):
@@ -116,16 +132,16 @@ def sweep(
   steps: Sequence[float] = STEPS,
   rule: str = '>',
 ) -> Results:
-  """Agreement with a trusted label by the threshold of each function.
+  """Kappa of each function with a trusted label, at each threshold.
 
   Args:
-    values: [N] by function.
-    reference: [N] of 0, 1 and NaN.
-    steps: thresholds.
-    rule: whether a value at the threshold passes, see thresholds.py.
+    values: [N] by correctness function.
+    reference: trusted labels, [N] of 0, 1 and NaN.
+    steps: T thresholds.
+    rule: '>', or '>=' if a value equal to the threshold passes.
 
   Returns:
-    'sweep/<function>@<threshold>': kappa. What is undefined is not there.
+    'sweep/<function>@<threshold>': kappa. An undefined kappa has no entry.
   """
   out = {}
   for name, value_N in values.items():

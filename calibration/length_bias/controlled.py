@@ -1,16 +1,19 @@
-"""AUROC that length cannot raise: within lengths, or with its ranks taken out.
+"""AUROC controlled for answer length: stratified, or from rank residuals.
 
-Our addition to the paper in docs/papers/uq_length_bias.md (section 4, F).
+Our addition to the paper in docs/papers/uq_length_bias.md (section 4, F). h^
+is the label that a correctness function gives.
 
-Stratified: only pairs of one length count. Whatever h^ does to all answers of
-a length alike, it cannot tell pairs within it apart. Exact, at the price of
-pairs; `share` says how many are left.
+The stratified AUROC counts only pairs of answers of the same length. An error
+of h^ that depends on length alone is the same for both answers of a pair, so
+it cannot favour one of them. The control is exact, but it discards pairs;
+`share` is the share of pairs that are left.
 
-Partial: ranks of scores less their regression on ranks of lengths. Keeps all
-answers, takes out only what is linear in ranks, and h^ itself still depends on
-length: where it refuses right answers for theirs, the result is nearer to 0.5
-than the truth. Not for scores of few values: any slope but 0 puts those of one
-value in the order of their lengths.
+The partial AUROC replaces the ranks of scores by their residuals after linear
+regression on the ranks of lengths. It keeps all answers. It removes only what
+is linear in ranks, and h^ still depends on length: where h^ refuses correct
+answers because of their length, the result is nearer to 0.5 than the true
+AUROC. Do not use it for scores that take few values: with any slope except 0,
+it orders answers of equal score by their length.
 
 Shapes: N answers.
 """
@@ -26,21 +29,25 @@ from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 from engine.stats import auroc as auroc_lib
 from engine.stats import ranks, replicates
 
-# Residuals nearer than so many of all ranks are equal: what a score owes to
-# length alone leaves rounding errors, and those have an order.
+# Residuals, divided by N, that differ by less than this count as equal. A score
+# that is a function of length leaves only rounding errors, which would
+# otherwise be ranked.
 _EQUAL = 1e-5
 
 
 def strata(lengths: np.ndarray, *, bins: int = 0) -> np.ndarray:
-  """Numbers from 0 of answers of like length, [N] int32; on the host.
+  """Numbers the strata of similar length, in NumPy.
 
   Args:
     lengths: [N], in words, tokens or characters.
-    bins: so many of about the same size, equal lengths always together; 0 for
-      one a length.
+    bins: number of strata of about equal size, at most; answers of equal length
+      share a stratum. 0 gives every length its own stratum.
+
+  Returns:
+    [N] int32: the stratum of each answer, counted from 0.
 
   Raises:
-    ValueError: no lengths, or negative bins.
+    ValueError: there are no lengths, or `bins` is negative.
   """
   lengths = np.asarray(lengths)
   if lengths.ndim != 1 or not lengths.size or bins < 0:
@@ -59,8 +66,9 @@ class Controlled(NamedTuple):
   """A stratified AUROC.
 
   Attributes:
-    area: in [0, 1]; NaN where no pair is within a stratum.
-    share: of all pairs of a correct and a wrong answer, those that counted.
+    area: in [0, 1]; NaN if no stratum has a correct and a wrong answer.
+    share: the share of all pairs of a correct and a wrong answer that lie
+      within a stratum.
   """
 
   area: Float[Array, '...']
@@ -68,11 +76,11 @@ class Controlled(NamedTuple):
 
 
 class _Sorted(NamedTuple):
-  """Positions in an order by stratum, then score."""
+  """The order of answers by stratum, then score."""
 
   at: ranks.Runs  # runs of equal scores in one stratum
-  start: Int[Array, ' N']  # the first place of the stratum
-  stop: Int[Array, ' N']  # one past its last
+  start: Int[Array, ' N']  # the first position of the answer's stratum
+  stop: Int[Array, ' N']  # one past the last position of that stratum
 
 
 def _sorted(scores_N, strata_N):
@@ -81,7 +89,10 @@ def _sorted(scores_N, strata_N):
 
 
 def _pairs(places: _Sorted, positive_N, negative_N):
-  """(won, counted) weights of pairs within strata, in the sorted order."""
+  """(weight of pairs that were won, weight of all pairs), within strata.
+
+  The arguments [N] are in the sorted order.
+  """
   at, start_N, stop_N = places
   below_N = ranks.cumulative(negative_N)
   beaten_N = 0.5 * (below_N[at.first] + below_N[at.end]) - below_N[start_N]
@@ -102,15 +113,16 @@ def stratified_auroc(
   strata: Int[Array, ' N'],
   weights: Shaped[Array, '... N'] | None = None,
 ) -> Controlled:
-  """AUROC over pairs within strata, each pair counted once; equals at a half.
+  """AUROC over the pairs within strata; a tie counts half.
 
-  The mean of the strata's AUROCs, weighted by their numbers of pairs.
+  It is the mean of the AUROCs of the strata, weighted by their numbers of
+  pairs.
 
   Args:
-    scores: in any unit, higher for label 1. Leading axes of all but `strata`
-      broadcast.
+    scores: in any unit, higher for label 1. Leading axes of `scores`, `labels`
+      and `weights` broadcast.
     labels: 0 or 1, of any dtype.
-    strata: of `strata`, or any other numbers.
+    strata: see `strata`; any integers.
     weights: not negative; 0 or False leaves an answer out.
   """
   if weights is None:
@@ -149,22 +161,24 @@ def bootstrap_stratified(
   draws: int = 1000,
   level: float = 0.95,
 ) -> Float[Array, '3']:
-  """`stratified_auroc` and its percentile interval, answers drawn again.
+  """`stratified_auroc` and its percentile bootstrap interval.
 
-  Answers are drawn as they come, not within strata: those of one answer would
-  have no variance.
+  The bootstrap resamples all answers together, not within strata: resampling a
+  stratum of one answer would have no variance.
 
   Args:
     key: consumed here.
     scores: in any unit.
     labels: 0 or 1.
-    strata: of like length.
+    strata: see `strata`.
     mask: False leaves an answer out.
-    draws: replicates, positive; those without a pair are left out.
-    level: of the interval, in (0, 1).
+    draws: number of replicates, positive; replicates without a pair are left
+      out.
+    level: coverage of the interval, in (0, 1).
 
   Returns:
-    [estimate, low, high]; all NaN where no pair is within a stratum.
+    [estimate, low, high]; all NaN if no stratum has a correct and a wrong
+    answer.
   """
   mask_N = jnp.ones(scores.shape, bool) if mask is None else mask
   scores_N = jnp.where(mask_N, scores.astype(jnp.float32), 0.0)
@@ -189,16 +203,16 @@ def rank_residuals(
   lengths: Shaped[Array, ' N'],
   mask: Bool[Array, '... N'] | None = None,
 ) -> Float[Array, '... N']:
-  """What of the scores' ranks a line in the lengths' ranks leaves over.
+  """Residuals of the scores' ranks after regression on the lengths' ranks.
 
-  e = r - m - b (q - n), with r and q the midranks of scores and lengths, m
-  and n their means and b = cov(r, q) / var(q), or 0 where all lengths equal;
-  rounded to 1e-5 of the number of ranks.
+  e = r - m - b (q - n), where r and q are the midranks of scores and lengths,
+  m and n are their means, and b = cov(r, q) / var(q), or 0 if all lengths are
+  equal. e is rounded to multiples of 1e-5 N.
 
   Args:
     scores: in any unit; leading axes broadcast.
     lengths: in any unit.
-    mask: False leaves an answer out; its residual means nothing.
+    mask: False leaves an answer out; ignore its residual.
   """
   if mask is None:
     mask = jnp.ones(scores.shape[-1], bool)
@@ -230,7 +244,7 @@ def partial_auroc(
   lengths: Shaped[Array, ' N'],
   mask: Bool[Array, '... N'] | None = None,
 ) -> Float[Array, '...']:
-  """AUROC of `rank_residuals`; NaN where a class is empty.
+  """AUROC of `rank_residuals`; NaN if all labels are equal.
 
   Args:
     scores: in any unit, higher for label 1.

@@ -1,9 +1,10 @@
-"""What answer length does to an AUROC, in closed form.
+"""The effect of answer length on an AUROC, in closed form.
 
-Sections 3 and 4 of docs/papers/uq_length_bias.md (the paper's appendix C). h
-is the truth, h^ the label of a correctness function, g an uncertainty; A is
-AUROC(g; h) = P(g_i < g_j | h_i = 1, h_j = 0). T1 = P(h=1 | h^=1) and
-T0 = P(h=0 | h^=0) are predictive values.
+Sections 3 and 4 of docs/papers/uq_length_bias.md (the paper's appendix C).
+
+Letters: h is the truth, h^ the label that a correctness function gives, and g
+an uncertainty. A = AUROC(g; h) = P(g_i < g_j | h_i = 1, h_j = 0). The
+predictive values are T1 = P(h=1 | h^=1) and T0 = P(h=0 | h^=0).
 
 Shapes: N answers.
 """
@@ -23,22 +24,22 @@ from engine.stats import auroc as auroc_lib
 def longest_passing(
   reference_words: int, threshold: float, *, rule: str = '>='
 ) -> int:
-  """The most words of a sentence that holds the reference and still passes.
+  """The largest length of a sentence that contains the reference and passes.
 
-  With L words around m of the reference, ROUGE-L F1 is 2m / (L + m), so that
-  L <= m (2/t - 1) passes. Exact in t as it is written: 0.1 is a tenth. Ours,
-  not the paper's.
+  A sentence of L words that contains a reference of m words has ROUGE-L F1 of
+  2m / (L + m), so it passes if L <= m (2/t - 1). The result is exact for the
+  decimal value of t: 0.1 is one tenth. Ours, not the paper's.
 
   Args:
     reference_words: m, 1 or more.
     threshold: t, in (0, 1].
-    rule: '>=', or '>' where a value at the threshold does not pass.
+    rule: '>=', or '>' if a value equal to the threshold does not pass.
 
   Returns:
-    L; less than m where no sentence passes.
+    L in words; less than m if no sentence passes.
 
   Raises:
-    ValueError: numbers outside, or another rule.
+    ValueError: a number is out of its range, or `rule` is neither '>' nor '>='.
   """
   if reference_words < 1 or not 0.0 < threshold <= 1.0:
     raise ValueError(
@@ -51,10 +52,18 @@ def longest_passing(
 
 
 def observed_auroc(true: float, t1: float, t0: float) -> float:
-  """Case 1: AUROC against h^ when its errors know nothing of g given h.
+  """Case 1: AUROC against h^ if its errors are independent of g given h.
 
-  A T1 T0 + (1-A) F1 F0 + F1 T0 / 2 + T1 F0 / 2 with F = 1 - T: shrunk towards
-  0.5 by the same factor for every g.
+  A T1 T0 + (1-A) F1 F0 + F1 T0 / 2 + T1 F0 / 2, where F = 1 - T. The distance
+  from 0.5 shrinks by the same factor for every g.
+
+  Args:
+    true: A, in [0, 1].
+    t1: T1, in [0, 1].
+    t0: T0, in [0, 1].
+
+  Raises:
+    ValueError: an argument is outside [0, 1].
   """
   _check_shares(auroc=true, t1=t1, t0=t0)
   f1, f0 = 1.0 - t1, 1.0 - t0
@@ -63,12 +72,19 @@ def observed_auroc(true: float, t1: float, t0: float) -> float:
 
 
 def true_auroc(observed: float, t1: float, t0: float) -> float:
-  """Case 1 the other way: the A behind an AUROC against h^.
+  """The inverse of Case 1: A from the AUROC against h^.
 
-  Outside of [0, 1] the errors are no Case 1.
+  Args:
+    observed: AUROC against h^, in [0, 1].
+    t1: T1, in [0, 1].
+    t0: T0, in [0, 1].
+
+  Returns:
+    A. A value outside [0, 1] means that the errors do not satisfy Case 1.
 
   Raises:
-    ValueError: shares outside, or T1 + T0 = 1, where h^ knows nothing of h.
+    ValueError: an argument is outside [0, 1], or T1 + T0 = 1, where h^ is
+      independent of h.
   """
   _check_shares(auroc=observed, t1=t1, t0=t0)
   # The factor T1 T0 - F1 F0 is T1 + T0 - 1.
@@ -99,12 +115,15 @@ def predictive_values(
   truth: Shaped[Array, ' N'],
   weights: Shaped[Array, ' N'] | None = None,
 ) -> Float[Array, '2']:
-  """[T1, T0]; NaN where h^ never says so.
+  """The predictive values [T1, T0].
 
   Args:
     accepted: h^, 0 or 1 of any dtype.
-    truth: h.
+    truth: h, 0 or 1 of any dtype.
     weights: not negative; 0 or False leaves an answer out.
+
+  Returns:
+    In [0, 1]. T1 is NaN if h^ is never 1, T0 if h^ is never 0.
   """
   weights = _weights(weights, truth)
   accepted, truth = accepted.astype(bool), truth.astype(bool)
@@ -124,14 +143,17 @@ def acceptance_rates(
   strata: Int[Array, ' N'],
   weights: Shaped[Array, ' N'] | None = None,
 ) -> Float[Array, ' N']:
-  """P(h^ = 1 | h, stratum) of every answer, measured on all of them.
+  """P(h^ = 1 | h, stratum) for every answer, estimated from all answers.
 
   Args:
-    accepted: h^; probabilities instead of 0 and 1 may be given.
+    accepted: h^, 0 or 1, or the probability that h^ = 1.
     truth: h.
-    strata: numbers in [0, N), see `length_controlled.strata`. As fine as the
-      answers they explain everything, and so nothing.
+    strata: numbers in [0, N), see `controlled.strata`. If every answer has its
+      own stratum, the rates repeat h^, and Case 2 predicts any h^ perfectly.
     weights: not negative; 0 or False leaves an answer out.
+
+  Returns:
+    The rate of the answer's own (h, stratum), in [0, 1].
   """
   weights = _weights(weights, truth)
   cell_N = 2 * strata + truth.astype(jnp.int32)
@@ -153,19 +175,20 @@ def predicted_auroc(
   rates: Float[Array, ' N'],
   weights: Shaped[Array, ' N'] | None = None,
 ) -> Float[Array, '...']:
-  """Case 2: AUROC when answer i is accepted with probability `rates[i]`.
+  """Case 2: AUROC if answer i is accepted with probability `rates[i]`.
 
-  sum_ij a_i (1 - a_j) [u_i < u_j] / sum_ij a_i (1 - a_j), with acceptance
-  given h and the stratum by chance. The answers stand for a population, in
-  which a pair of one with itself counts a half. With one stratum it is Case 1.
+  sum_ij a_i (1 - a_j) [u_i < u_j] / sum_ij a_i (1 - a_j), where a are the
+  rates: given h and the stratum, acceptance is random. The answers represent a
+  population, so the pair of an answer with itself counts one half. With one
+  stratum the result is that of Case 1.
 
   Args:
-    scores: uncertainties u, higher is less certain.
-    rates: of `acceptance_rates`.
+    scores: uncertainties u; a higher value is less certain.
+    rates: a, see `acceptance_rates`.
     weights: not negative; 0 or False leaves an answer out.
   """
   weights = _weights(weights, rates)
-  # Every answer stands there twice: as accepted and as refused.
+  # Every answer enters twice: as accepted and as rejected.
   return auroc_lib.auroc(
     -jnp.concatenate([scores, scores], -1),
     jnp.concatenate([jnp.ones_like(rates), jnp.zeros_like(rates)]),
@@ -174,13 +197,13 @@ def predicted_auroc(
 
 
 class Bias(NamedTuple):
-  """An AUROC against h^ beside the truth and what theory says of it.
+  """The AUROC against h^, the true AUROC, and two predictions by theory.
 
   Attributes:
-    true: against h.
-    observed: against h^.
-    case1: what errors would make of `true` that know nothing of g given h.
-    case2: what errors would that know the stratum, and nothing more.
+    true: AUROC against h.
+    observed: AUROC against h^.
+    case1: AUROC against h^ if its errors were independent of g given h.
+    case2: AUROC against h^ if its errors depended on h and the stratum alone.
   """
 
   true: Float[Array, '...']
@@ -197,13 +220,13 @@ def bias(
   strata: Int[Array, ' N'],
   weights: Shaped[Array, ' N'] | None = None,
 ) -> Bias:
-  """The AUROCs of `Bias` of every row of scores.
+  """Computes the AUROCs of `Bias` for every row of scores.
 
   Args:
-    scores: uncertainties, higher is less certain.
+    scores: uncertainties; a higher value is less certain.
     accepted: h^.
-    truth: h, from whoever is trusted.
-    strata: of length, numbers in [0, N).
+    truth: h, by a trusted labeller.
+    strata: strata of length, numbers in [0, N), see `controlled.strata`.
     weights: not negative; 0 or False leaves an answer out.
   """
   weights = _weights(weights, truth)

@@ -1,14 +1,14 @@
-"""A world in which it is known how far answer length inflates each AUROC.
+"""A synthetic world: its inflation of each AUROC by answer length is known.
 
-Answers have a length, a truth that does not depend on it, and a correctness
-function whose errors do, as much as `dial` says: right sentences hold their
-reference verbatim, and ROUGE-L F1 refuses those that are long
-(calibration/length_bias/theory.py). Uncertainties are made of a signal about
-the truth and of length. Everything is enumerated, in float64. Ours; with the
-defaults it is the world of section 9 of docs/papers/uq_length_bias.md.
+Every answer has a length and a truth h that is independent of the length. The
+errors of the correctness function depend on length; `dial` sets how much.
+Correct answers contain the reference verbatim, and ROUGE-L F1 rejects the long
+ones (calibration/length_bias/theory.py). Estimators combine a signal about the
+truth with the length. Every value is computed by enumeration, in float64. The
+world is ours; its defaults give section 9 of docs/papers/uq_length_bias.md.
 
-Letters: L words of an answer, m of the reference, h truth, C cells (h, signal,
-L) with their probabilities, N drawn answers.
+Letters: L words in an answer, m words in the reference, h truth. Shapes: C
+cells, one for each (h, signal, L); N drawn answers.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from calibration.length_bias import theory as length_lib
+from calibration.length_bias import theory
 
 _FILLER = ('alder', 'birch', 'cedar', 'fir', 'hazel', 'larch', 'maple', 'oak')
 _REFERENCE = ('quartz', 'onyx', 'jade', 'opal', 'beryl', 'agate')
@@ -25,15 +25,22 @@ _REFERENCE = ('quartz', 'onyx', 'jade', 'opal', 'beryl', 'agate')
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class World:
-  """What a world is made of.
+  """Parameters of a world.
 
-  L is uniform on `shortest` .. `longest`; `correct` of the answers are right.
-  A right one is accepted if ROUGE-L F1 reaches `threshold`. `dial` mixes that
-  with a coin of the same rate: 0, and errors know nothing of length; 1, and
-  length alone decides. Wrong answers are never accepted.
-
-  The signal is 0 or 1, its AUROC `signal`; an estimator that adds it to the
-  length counts it as `words`.
+  Attributes:
+    dial: in [0, 1]. At 1, the function accepts a correct answer if its ROUGE-L
+      F1 reaches `threshold`, so length alone decides. At 0, it accepts correct
+      answers at random, at the same mean rate, so its errors are independent
+      of length. Between the two, the probabilities are mixed. Wrong answers
+      are never accepted.
+    threshold: of ROUGE-L F1, in (0, 1].
+    reference_words: m.
+    shortest: the smallest L; L is uniform.
+    longest: the largest L.
+    correct: P(h = 1), in (0, 1).
+    signal: AUROC of the signal, which is 0 or 1; in [0, 1].
+    words: number of words that the signal is worth in an estimator that adds
+      it to the length or subtracts the length from it.
   """
 
   dial: float = 1.0
@@ -72,23 +79,23 @@ class World:
 
   @property
   def cut(self) -> int:
-    """The most words of a right answer that the function accepts."""
-    return length_lib.longest_passing(self.reference_words, self.threshold)
+    """The largest L of a correct answer that the function accepts."""
+    return theory.longest_passing(self.reference_words, self.threshold)
 
   def acceptance(self, words: np.ndarray) -> np.ndarray:
-    """P(accepted | right, L) of each L."""
+    """P(accepted | correct, L) for each L in `words`."""
     every = np.arange(self.shortest, self.longest + 1)
     rate = np.mean(every <= self.cut)
     return self.dial * (words <= self.cut) + (1.0 - self.dial) * rate
 
 
-# Uncertainties of (world, signal, words).
+# Uncertainties as functions of (world, signal, words).
 ESTIMATORS: Mapping[
   str, Callable[[World, np.ndarray, np.ndarray], np.ndarray]
 ] = {
   'length': lambda world, signal, words: words + 0.0 * signal,
   'signal': lambda world, signal, words: signal + 0.0 * words,
-  # Falls with every token, as the probability of a sequence does.
+  # Each word adds uncertainty, as each token lowers a sequence's probability.
   'signal_and_length': lambda world, signal, words: (
     words + world.words * signal
   ),
@@ -99,22 +106,22 @@ ESTIMATORS: Mapping[
 
 
 class Cells(NamedTuple):
-  """All that can happen, and how probable it is; [C] each."""
+  """All outcomes and their probabilities; [C] each."""
 
   probability: np.ndarray
   truth: np.ndarray
   signal: np.ndarray
   words: np.ndarray
-  accepted: np.ndarray  # the probability of it
+  accepted: np.ndarray  # P(accepted | cell)
 
 
 def cells(world: World) -> Cells:
-  """Every truth, signal and length."""
+  """Enumerates every combination of truth, signal and length."""
   every = np.arange(world.shortest, world.longest + 1)
   h, s, words = (
     grid.ravel() for grid in np.meshgrid([0, 1], [0, 1], every, indexing='ij')
   )
-  # A wrong answer shows the signal with its AUROC, a right one with the rest.
+  # P(signal = 1 | wrong) is the AUROC a; P(signal = 1 | correct) is 1 - a.
   shows = np.where(h == 1, 1.0 - world.signal, world.signal)
   probability = (
     np.where(h == 1, world.correct, 1.0 - world.correct)
@@ -126,13 +133,15 @@ def cells(world: World) -> Cells:
 
 
 def pair_area(uncertainty, positive, negative, strata=None) -> float:
-  """sum_ij p_i n_j ([u_i < u_j] + [=] / 2) over sum_ij p_i n_j, every pair.
+  """AUROC by enumeration of all pairs of cells.
+
+  sum_ij p_i n_j ([u_i < u_j] + [u_i = u_j] / 2) / sum_ij p_i n_j.
 
   Args:
-    uncertainty: [C].
-    positive: [C], weights as accepted.
-    negative: [C], weights as refused.
-    strata: [C], where only pairs within one shall count.
+    uncertainty: u, [C].
+    positive: p, [C]: weights of the positive class.
+    negative: n, [C]: weights of the negative class.
+    strata: [C]; if given, only pairs within a stratum count.
   """
   pairs = positive[:, None] * negative
   if strata is not None:
@@ -143,29 +152,30 @@ def pair_area(uncertainty, positive, negative, strata=None) -> float:
 
 
 def _rank(values, probability):
-  """P(less) + P(equal) / 2 of each."""
+  """P(X < x) + P(X = x) / 2 for each value x, in [0, 1]."""
   less = (values < values[:, None]) @ probability
   return less + 0.5 * (values == values[:, None]) @ probability
 
 
 def _residual(values, other, probability):
-  """The population's `length_controlled.rank_residuals`, up to their scale."""
+  """`controlled.rank_residuals` of the population, up to scale."""
   r, q = (_rank(x, probability) - 0.5 for x in (values, other))
   variance = np.sum(probability * q * q)
   return r - np.sum(probability * r * q) / variance * q if variance else r
 
 
 class Exact(NamedTuple):
-  """What one estimator's AUROC is in a world.
+  """Exact AUROCs of one estimator in one world.
 
   Attributes:
-    true: against the truth.
-    true_within: against the truth, within lengths: all that an uncertainty
-      knows beside length.
-    observed: against the correctness function.
-    within: observed, within lengths.
-    partial: observed, of the residuals of ranks.
-    case1: what Case 1 makes of `true`, with the T1 and T0 of this world.
+    true: AUROC against the truth h.
+    true_within: AUROC against h over pairs of equal length: what the
+      uncertainty knows apart from length.
+    observed: AUROC against h^, the label of the correctness function.
+    within: AUROC against h^ over pairs of equal length.
+    partial: AUROC against h^ of the rank residuals.
+    case1: the AUROC that Case 1 of theory.py predicts from `true` and from the
+      T1 and T0 of this world.
     accepted: P(h^ = 1).
   """
 
@@ -179,15 +189,19 @@ class Exact(NamedTuple):
 
   @property
   def inflation(self) -> float:
-    """Observed less true."""
+    """The observed AUROC minus the true AUROC."""
     return self.observed - self.true
 
 
 def exact(world: World, estimator: str) -> Exact:
-  """By enumeration of all pairs of cells.
+  """Computes the AUROCs by enumeration of all pairs of cells.
+
+  Args:
+    world: see `World`.
+    estimator: a key of ESTIMATORS.
 
   Raises:
-    ValueError: no estimator of that name.
+    ValueError: `estimator` is not a key of ESTIMATORS.
   """
   if estimator not in ESTIMATORS:
     raise ValueError(
@@ -207,7 +221,7 @@ def exact(world: World, estimator: str) -> Exact:
     observed=pair_area(u, yes, no),
     within=pair_area(u, yes, no, c.words),
     partial=pair_area(_residual(u, c.words, c.probability), yes, no),
-    case1=length_lib.observed_auroc(true, t1, t0),
+    case1=theory.observed_auroc(true, t1, t0),
     accepted=float(yes.sum()),
   )
 
@@ -215,7 +229,12 @@ def exact(world: World, estimator: str) -> Exact:
 def sweep(
   world: World, dials: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0)
 ) -> dict[str, float]:
-  """{'<estimator>/<field of Exact>@dial=<dial>': number}, and inflations."""
+  """Computes `exact` for every estimator at every dial.
+
+  Returns:
+    '<estimator>/<field of Exact>@dial=<dial>': number, and
+    '<estimator>/inflation@dial=<dial>': number.
+  """
   out = {}
   for dial in dials:
     at = dataclasses.replace(world, dial=dial)
@@ -228,15 +247,15 @@ def sweep(
 
 
 class Drawn(NamedTuple):
-  """Answers of a world; [N] each.
+  """Answers drawn from a world; the arrays are [N].
 
   Attributes:
-    answers: sentences of `words` words.
-    reference: of all of them.
-    truth: 0 or 1.
-    words: lengths.
-    accepted: what the correctness function says, 0 or 1.
-    uncertainties: by estimator.
+    answers: N sentences of `words` words.
+    reference: the reference answer, the same for every answer.
+    truth: h, 0 or 1.
+    words: L.
+    accepted: h^, 0 or 1.
+    uncertainties: [N] by estimator.
   """
 
   answers: list[str]
@@ -250,7 +269,14 @@ class Drawn(NamedTuple):
 def sentence(
   rng: np.random.Generator, world: World, truth: int, words: int
 ) -> str:
-  """Filler, with the reference somewhere in it if it is right."""
+  """A sentence of filler words; a correct one contains the reference.
+
+  Args:
+    rng: draws the words and the position of the reference.
+    world: gives the length of the reference.
+    truth: h, 0 or 1.
+    words: L.
+  """
   reference = _REFERENCE[: world.reference_words] if truth else ()
   filler = rng.choice(_FILLER, words - len(reference)).tolist()
   at = rng.integers(len(filler) + 1)
@@ -259,7 +285,7 @@ def sentence(
 
 
 def draw(world: World, count: int, *, seed: int) -> Drawn:
-  """Answers as sentences, with the labels that the world gives them."""
+  """Draws N = `count` answers: sentences, labels and uncertainties."""
   rng = np.random.default_rng(seed)
   c = cells(world)
   at = rng.choice(len(c.truth), count, p=c.probability / c.probability.sum())

@@ -1,16 +1,16 @@
-"""Calibration of confidences by bins and by proper losses.
+"""Binned calibration errors and proper losses of confidences.
 
-Definitions of docs/papers/semantic_calibration.md, sections 3.2 and 4.1; the
-error that needs no bins is in calibration/metrics/smooth.py.
+Definitions of docs/papers/semantic_calibration.md, sections 3.2 and 4.1;
+calibration/metrics/smooth.py has the error that needs no bins.
 
-A confidence k/M lies on a bin's edge more often than not, so which bin owns an
-edge is an argument: 'left' has bins [lo, hi) and puts 1 into the last, 'right'
-has (lo, hi] and puts 0 into the first. Edges are the float32 nearest to b/K,
-as a confidence is the one nearest to k/M; `by_counts` needs no floats at all.
+A confidence k/M often equals a bin edge b/K, so the argument `edge` says which
+bin owns an edge. 'left' means bins [lo, hi), with 1 in the last bin; 'right'
+means bins (lo, hi], with 0 in the first bin. Edges and confidences are rounded
+to the nearest float32 alike; `by_counts` uses integers alone.
 
-Shapes: N answers, K bins. Every function takes leading axes, broadcasts them,
-and computes in float32. A weight counts copies; 0 or False is padding, where
-any value may stand.
+Shapes: N answers, K bins. Every function broadcasts leading axes and computes
+in float32. A weight is a number of copies; 0 or False marks padding, whose
+values are ignored.
 """
 
 import functools
@@ -26,18 +26,19 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 Edge = Literal['left', 'right']
 Weights = Float[Array, '... N'] | Bool[Array, '... N'] | None
 
-# Terms of a float32 sum. One that grows for longer rounds equal terms alike, so
-# that their errors add up; sums of sums do not.
+# The most terms in one float32 sum. In a longer sum of equal terms, every
+# addition rounds the same way, so the errors add up; a sum of partial sums
+# avoids that.
 _ROW = 32
 
 
 class Bins(NamedTuple):
-  """What a reliability diagram shows.
+  """The bins of a reliability diagram.
 
   Attributes:
-    weight: of a bin's answers, not negative.
-    conf: their mean confidence; 0 in an empty bin.
-    correct: their accuracy; 0 in an empty bin.
+    weight: total weight of the answers in each bin, not negative.
+    conf: mean confidence of each bin; 0 in an empty bin.
+    correct: accuracy of each bin; 0 in an empty bin.
   """
 
   weight: Float[Array, '... K']
@@ -49,13 +50,13 @@ def check(name: str, conf, correct) -> None:
   """Raises unless every confidence is a probability and every label 0 or 1.
 
   Args:
-    name: of the task, for the message.
+    name: the name of the task, for the error message.
     conf: one-dimensional, in [0, 1].
-    correct: of the same length: booleans or numbers, 1 for a right answer.
-      One class alone is no error here: calibration is defined without another.
+    correct: booleans or numbers, as many as confidences; 1 for a correct
+      answer. All labels may be equal: calibration is still defined.
 
   Raises:
-    ValueError: naming the task, what was expected and what came.
+    ValueError: a value is not as described.
   """
   conf, correct = np.asarray(conf), np.asarray(correct)
   if conf.ndim != 1 or conf.shape != correct.shape or not conf.size:
@@ -77,7 +78,10 @@ def check(name: str, conf, correct) -> None:
 
 
 def prepare(conf, correct, weights=None):
-  """Three float32 arrays of one shape; padding is silenced to (1/2, 0, 0)."""
+  """Returns conf, correct and weights as float32 arrays of one shape.
+
+  Padding becomes (1/2, 0, 0), so that its values cannot produce a NaN.
+  """
   conf, correct = jnp.asarray(conf), jnp.asarray(correct)
   if weights is None:
     weights = jnp.ones(conf.shape[-1])
@@ -92,7 +96,7 @@ def prepare(conf, correct, weights=None):
 
 
 def batched(function, *arrays):
-  """`function` of one row, over all leading axes of arrays of one shape."""
+  """Maps a `function` of rows over the leading axes of arrays of one shape."""
   lead, size = arrays[0].shape[:-1], arrays[0].shape[-1]
   # Not reshape(-1, size): without answers JAX cannot infer the -1.
   rows = math.prod(lead)
@@ -101,7 +105,7 @@ def batched(function, *arrays):
 
 
 def _mean(values, weights):
-  """NaN where nothing counts."""
+  """The weighted mean over the last axis; NaN if all weights are 0."""
   return jnp.sum(values * weights, -1) / jnp.sum(weights, -1)
 
 
@@ -111,7 +115,7 @@ def brier(
   correct: Shaped[Array, '... N'],
   weights: Weights = None,
 ) -> Float[Array, '...']:
-  """Mean of (c - a)^2: 0 is perfect, 0.25 a coin's."""
+  """Brier score, the mean of (c - a)^2; a constant c = 1/2 scores 0.25."""
   c, a, w = prepare(conf, correct, weights)
   return _mean((c - a) ** 2, w)
 
@@ -124,14 +128,14 @@ def log_loss(
   *,
   floor: float = 0.0,
 ) -> Float[Array, '...']:
-  """Mean of -log of what was given to what came true, in nats.
+  """Cross-entropy, the mean of -a log c - (1 - a) log(1 - c), in nats.
 
   Args:
-    conf: probabilities. One wrong answer at 1 makes the mean infinite.
+    conf: in [0, 1]. A wrong answer with confidence 1 makes the mean infinite.
     correct: 0 or 1.
     weights: copies.
-    floor: confidences are first brought into [floor, 1 - floor], in [0, 1/2);
-      1 / (2 M) is fair to frequencies of M samples (ours, not the paper's).
+    floor: in [0, 1/2); confidences are clipped to [floor, 1 - floor]. A floor
+      of 1 / (2 M) suits frequencies over M samples (ours, not the paper's).
   """
   if not 0.0 <= floor < 0.5:
     raise ValueError(f'floor must lie in [0, 0.5), got {floor}')
@@ -168,7 +172,7 @@ def _sums(value_N, bin_N, bins):
 
 def _bins(bins, conf_N, correct_N, weight_N, bin_N):
   weight_K = _sums(weight_N, bin_N, bins)
-  # An empty bin's sums are zero too.
+  # In an empty bin the sums are 0, so dividing by 1 gives 0.
   share_K = jnp.where(weight_K > 0, weight_K, 1.0)
   return Bins(
     weight_K,
@@ -200,10 +204,10 @@ def by_width(
     correct: 0 or 1.
     weights: copies.
     bins: K.
-    edge: who owns b/K, see above.
+    edge: which bin owns an edge, see above.
   """
   _check_bins(bins, edge)
-  # By NumPy: a program may divide by a constant through its reciprocal.
+  # NumPy divides exactly; XLA may multiply by the reciprocal of a constant.
   inner = np.arange(1, bins, dtype=np.float32) / np.float32(bins)
   c, a, w = prepare(conf, correct, weights)
   side = 'right' if edge == 'left' else 'left'
@@ -221,15 +225,15 @@ def by_counts(
   bins: int = 10,
   edge: Edge = 'left',
 ) -> Bins:
-  """Bins of equal width for confidences counts/total, by whole numbers.
+  """Bins of equal width for confidences counts/total, in integer arithmetic.
 
   Args:
-    counts: samples that fell into the answer's class, 0 to total.
-    total: samples drawn, M; at most 2^31 / K.
+    counts: number of samples in the answer's class, 0 to total.
+    total: number of samples M, at most 2^31 / K.
     correct: 0 or 1.
     weights: copies.
     bins: K.
-    edge: who owns b/K.
+    edge: which bin owns an edge, see above.
   """
   _check_bins(bins, edge)
   counts, total = jnp.broadcast_arrays(counts, total)
@@ -263,11 +267,11 @@ def by_mass(
   *,
   bins: int = 10,
 ) -> Bins:
-  """Bins of equal mass, equal confidences always together.
+  """Bins of equal mass; answers of equal confidence share a bin.
 
-  Equals go where the middle of their mass lies, so that the order of the
-  answers does not matter; bins are then uneven, and some may be empty. (Which
-  rule for equals is ours; the papers state none.)
+  Answers of equal confidence go to the bin that contains the middle of their
+  mass, so the order of the answers does not matter. Ties make the bins uneven,
+  and some may be empty. The papers state no rule for ties; this one is ours.
 
   Args:
     conf: in [0, 1].
@@ -285,7 +289,7 @@ def _levels(conf_N, correct_N, weight_N):
   c_N, a_N, w_N = conf_N[order_N], correct_N[order_N], weight_N[order_N]
   first_N = jnp.searchsorted(c_N, c_N, side='left')
   none_N = jnp.zeros(c_N.shape)
-  # Counts are exact; a level's mean is its one value.
+  # Every answer of a level has the level's confidence, so that is their mean.
   weight_N = none_N.at[first_N].add(w_N)
   right_N = none_N.at[first_N].add(w_N * a_N)
   there_N = weight_N > 0
@@ -302,9 +306,9 @@ def by_level(
   correct: Shaped[Array, '... N'],
   weights: Weights = None,
 ) -> Bins:
-  """A bin for every value that a confidence takes: for frequencies k/M.
+  """One bin for each distinct confidence, for frequencies k/M.
 
-  There are N bins, ascending, most of them empty.
+  There are N bins in ascending order; a repeated confidence leaves bins empty.
 
   Args:
     conf: in [0, 1].
@@ -316,32 +320,33 @@ def by_level(
 
 @jax.jit
 def ece(bins: Bins) -> Float[Array, '...']:
-  """Expected calibration error: mean of |conf - accuracy| over answers."""
+  """Expected calibration error, the weighted mean of |conf - accuracy|."""
   return _mean(jnp.abs(bins.conf - bins.correct), bins.weight)
 
 
 @jax.jit
 def rmsce(bins: Bins) -> Float[Array, '...']:
-  """Root mean squared calibration error."""
+  """Root mean squared calibration error, over the bins by weight."""
   return jnp.sqrt(_mean((bins.conf - bins.correct) ** 2, bins.weight))
 
 
 @jax.jit
 def loss_gap(bins: Bins) -> Float[Array, '...']:
-  """Cross-entropy that recalibration would save, in nats an answer.
+  """The cross-entropy that recalibration would save, in nats per answer.
 
-  E_c[KL(Bern(acc(c)) || Bern(c))], what the best tilt of section 3.2 gains at
-  every confidence; the signed gap is its first derivative. By Pinsker's
-  inequality E[(acc - c)^2], the square of `rmsce`, is at most half of it.
+  E_c[KL(Bern(acc(c)) || Bern(c))] is the gain of the best tilt of section 3.2
+  at each confidence; the signed gap is its first derivative. By Pinsker's
+  inequality, E[(acc - c)^2], the square of `rmsce`, is at most half of it.
 
   Args:
-    bins: `by_level` for confidences with few values, `by_width` for others.
+    bins: `by_level` if confidences take few values, otherwise `by_width`.
 
   Returns:
-    Not negative; infinite where answers at 0 are right, or at 1 wrong.
+    Not negative; infinite if an answer with confidence 0 is correct, or one
+    with confidence 1 is wrong.
   """
   c, a = bins.conf, bins.correct
   right = special.xlogy(a, a) - special.xlogy(a, c)
   wrong = special.xlogy(1 - a, 1 - a) - special.xlog1py(1 - a, -c)
-  # Rounding may leave it below; an empty bin has none.
+  # Rounding may make a divergence slightly negative.
   return _mean(jnp.maximum(right + wrong, 0.0), bins.weight)

@@ -1,24 +1,25 @@
 """Smooth calibration error, as relplot computes it, from one histogram.
 
 smECE of Blasiok and Nakkiran (2023), section 4.1 of
-docs/papers/semantic_calibration.md: the residuals c - a are smoothed by a
-Gaussian that is reflected at 0 and 1, and its width is the smallest that the
-error at this width does not exceed.
+docs/papers/semantic_calibration.md. A Gaussian kernel that is reflected at 0
+and 1 smooths the residuals c - a. Its width is the smallest width that is at
+least the error at that width.
 
-relplot 1.0.3 spreads the answers onto a grid again for every width it tries.
-Here they are spread once, on a grid fine enough for the narrowest, as mass and
-as mass of right answers: all else is Fourier transforms of that grid, whatever
-the number of answers. The residual on the grid is x mass - right, x a grid
-point's own place; spreading to both neighbours keeps a confidence's mean, and
-with it every residual. Mass counts, so its float32 sums are exact.
+relplot 1.0.3 spreads the answers onto a new grid for every width that it tries.
+This file spreads them once, onto a grid fine enough for the narrowest width, as
+the mass of all answers and the mass of correct answers. The rest is Fourier
+transforms of the grid, so their cost does not depend on N. The residual at grid
+point x is x mass - right. Each answer is spread to its two neighbouring grid
+points such that its mean position stays, and so does its residual. The mass of
+a grid cell is a number of answers, which float32 adds exactly.
 
-The ends. A kernel that is reflected at 1 gives an answer at 1 its own bell and
-the mirror's, which lie on one another. relplot mirrors its grid without the
-end point, so that confidences of exactly 0 and 1 count half, which frequencies
-k/M often are: 50 answers at 1 of which 30 are right, beside 50 at 1/2 of which
-25 are, have smECE 0.135, and 0.196 if the former are moved to 0.99.
-`ends='half'` is relplot's figure, and that of papers; `ends='whole'` counts
-them as the definition does. Curves always do.
+Ends: a kernel reflected at 1 gives an answer at 1 two coinciding Gaussians, its
+own and the mirror image. relplot mirrors its grid without the end point, so
+confidences of exactly 0 and 1, which are common among frequencies k/M, count
+half. Example: of 50 answers at 1, 30 are correct; of 50 answers at 1/2, 25 are
+correct. Their smECE is 0.135, but 0.196 if the former move to 0.99.
+`ends='half'` gives relplot's value, which papers report; `ends='whole'` follows
+the definition. Curves always follow the definition.
 
 Shapes: N answers, G grid points, T points of a mesh. Leading axes broadcast.
 """
@@ -34,19 +35,20 @@ from calibration.metrics import binned
 
 Ends = Literal['half', 'whole']
 
-# An eighth of the narrowest width apart.
+# The grid spacing is an eighth of the narrowest width.
 CELLS = 4096
 GRID = CELLS + 1
-# Bisection: steps of 1/1024, and none below this counts (relplot's eps).
+# Bisection narrows the width to a multiple of 1/1024. A width below _TOO_NARROW
+# (relplot's eps) always counts as too narrow.
 _STEPS = 10
 _TOO_NARROW = 1e-3
 NARROWEST = 1 / 512
-# Points where the error is summed: 10 a width, never fewer than 200.
+# The error is summed over 10 points per width, and at least 200.
 _FEWEST = 200
 _MOST = round(10 / NARROWEST)
-# Of the curve.
+# Points of a curve.
 MESH = 200
-# relplot's, against a density of zero.
+# relplot adds this to a density before it divides by it.
 _EPSILON = 1e-4
 
 
@@ -54,8 +56,8 @@ class Spread(NamedTuple):
   """Answers on the grid of confidences.
 
   Attributes:
-    mass: weights of answers.
-    right: weights of right answers.
+    mass: weight of all answers.
+    right: weight of correct answers.
   """
 
   mass: Float[Array, '... G']
@@ -63,9 +65,11 @@ class Spread(NamedTuple):
 
 
 class Error(NamedTuple):
-  """Attributes:
-  value: smECE, in [0, 1]; NaN where nothing counts.
-  width: of the Gaussian, a multiple of 1/1024.
+  """A smooth calibration error.
+
+  Attributes:
+    value: smECE, in [0, 1]; NaN if all weights are 0.
+    width: standard deviation of the Gaussian, a multiple of 1/1024.
   """
 
   value: Float[Array, '...']
@@ -75,15 +79,16 @@ class Error(NamedTuple):
 class Curve(NamedTuple):
   """A smoothed reliability diagram on an even mesh of [0, 1].
 
-  Residuals are smoothed, not labels, as relplot's figures have it: labels lean
-  away from the diagonal wherever confidences are unevenly dense, calibrated or
-  not, and the mean distance of this curve from it is smECE.
+  The curve smooths residuals, not labels, as relplot's figures do. Smoothed
+  labels leave the diagonal wherever the density of confidences is uneven, even
+  for a calibrated model. The mean distance of this curve from the diagonal,
+  weighted by density, is smECE.
 
   Attributes:
     mesh: confidences.
-    accuracy: smoothed, of answers near that confidence. Not clipped; it falls
-      back to the diagonal where there are none.
-    density: of confidences, 1 in the mean.
+    accuracy: smoothed accuracy at each confidence. It is not clipped to [0, 1],
+      and returns to the diagonal where no answers are near.
+    density: density of confidences; its mean is 1.
   """
 
   mesh: Float[Array, ' T']
@@ -98,7 +103,7 @@ def _spread(conf_N, correct_N, weight_N):
   def onto(weight_N):
     all_G = none_G.at[cell_N].add(weight_N)
     far_G = none_G.at[cell_N].add(weight_N * share_N)
-    return all_G - far_G + jnp.roll(far_G, 1)  # the last of `far` is zero
+    return all_G - far_G + jnp.roll(far_G, 1)  # the last value of far_G is 0
 
   return Spread(onto(weight_N), onto(weight_N * correct_N))
 
@@ -109,7 +114,7 @@ def spread(
   correct: Shaped[Array, '... N'],
   weights: binned.Weights = None,
 ) -> Spread:
-  """Answers onto the two grid points beside their confidence.
+  """Spreads each answer onto the two grid points next to its confidence.
 
   Args:
     conf: in [0, 1].
@@ -120,25 +125,28 @@ def spread(
 
 
 def _ring(value_G):
-  """Mirrored at both ends: a period, on which a convolution is a product."""
+  """One period of the grid mirrored at both ends, for Fourier transforms."""
   return jnp.concatenate([value_G, value_G[-2:0:-1]])
 
 
 def _kernel(width):
-  """The Gaussian around the ring's first point."""
+  """The Gaussian on the ring, centred at its first point."""
   away = _ring(jnp.linspace(0.0, 1.0, GRID))
   kernel = jnp.exp(-0.5 * (away / width) ** 2) / (width * jnp.sqrt(2 * jnp.pi))
-  # relplot's kernel is as long as the interval: nothing is reflected twice.
+  # relplot's kernel spans one unit, so it is never reflected twice.
   return jnp.where(away <= 0.5, kernel, 0.0)
 
 
 def residual(grid: Spread) -> Float[Array, '... G']:
-  """Confidence less accuracy, times mass."""
+  """The residual at each grid point: (confidence - accuracy) times mass."""
   return jnp.linspace(0.0, 1.0, GRID) * grid.mass - grid.right
 
 
 def _transform(grid, ends):
-  """Of residual and mass; apart, as one is small beside the other."""
+  """Fourier transforms of residual and mass.
+
+  They stay separate because the residual is small compared to the mass.
+  """
   both_G = jnp.stack([residual(grid), grid.mass])
   if ends == 'whole':
     both_G = both_G.at[:, jnp.array([0, CELLS])].multiply(2.0)
@@ -146,15 +154,15 @@ def _transform(grid, ends):
 
 
 def _smooth(transform, width):
-  """[residual, mass] on the grid, by the reflected Gaussian."""
+  """[residual, mass] on the grid, smoothed by the reflected Gaussian."""
   product = transform * jnp.fft.rfft(_kernel(width)).real
   return jnp.fft.irfft(product)[:, :GRID]
 
 
 def places(conf):
-  """Grid cells of confidences, and the shares of the cells' right ends.
+  """(grid cell, share of the cell's right end) for each confidence.
 
-  Exact: the cells are a power of two.
+  The result is exact, because the number of cells is a power of two.
   """
   at = conf * CELLS
   cell = jnp.clip(at.astype(jnp.int32), 0, CELLS - 1)
@@ -162,7 +170,7 @@ def places(conf):
 
 
 def _at(value_G, mesh_T):
-  """Linear interpolation at places in [0, 1]."""
+  """Linear interpolation of grid values at points in [0, 1]."""
   cell_T, share_T = places(mesh_T)
   left_T, right_T = value_G[:, cell_T], value_G[:, cell_T + 1]
   return left_T * (1 - share_T) + right_T * share_T
@@ -172,7 +180,7 @@ def _error(transform, width):
   points = jnp.maximum(jnp.round(10 / width), _FEWEST)
   at_T = jnp.arange(_MOST)
   both_T = _at(_smooth(transform, width), at_T / (points - 1))
-  # The regression times its density is the smoothed residual.
+  # relplot's regression times its density is the smoothed residual.
   residual, mass = jnp.sum(jnp.where(at_T < points, jnp.abs(both_T), 0.0), -1)
   return residual / (mass + _EPSILON * points)
 
@@ -207,13 +215,16 @@ def smece(
   *,
   ends: Ends = 'half',
 ) -> Error:
-  """smECE over the last axis, with the width it has found.
+  """smECE over the last axis, and the width of its kernel.
 
   Args:
     conf: in [0, 1].
     correct: 0 or 1.
     weights: copies; 0 or False for padding.
-    ends: how confidences of 0 and 1 count, see above.
+    ends: how confidences of exactly 0 and 1 count, see above.
+
+  Raises:
+    ValueError: `ends` is neither 'half' nor 'whole'.
   """
   _check(ends)
   grid = spread(conf, correct, weights)
@@ -229,14 +240,17 @@ def smece_at(
   *,
   ends: Ends = 'half',
 ) -> Float[Array, '...']:
-  """smECE at a given width: of use where widths must not differ.
+  """smECE at a given width, to compare errors at the same width.
 
   Args:
     conf: in [0, 1].
     correct: 0 or 1.
-    width: of the Gaussian, in [1/512, 1].
+    width: standard deviation of the Gaussian, in [1/512, 1].
     weights: copies.
-    ends: how confidences of 0 and 1 count, see above.
+    ends: how confidences of exactly 0 and 1 count, see above.
+
+  Raises:
+    ValueError: `ends` is neither 'half' nor 'whole'.
   """
   _check(ends)
 
@@ -248,15 +262,18 @@ def smece_at(
 
 
 def product(a, b):
-  """Matrices, in float32 on every device."""
+  """The matrix product, in full float32 precision on every device."""
   return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
 @jax.jit
 def matrix(width: Float[Array, '']) -> Float[Array, 'G T']:
-  """Of the curve: smooths what is on the grid, read off at the mesh.
+  """The linear map from grid values to smoothed values on the curve's mesh.
 
-  The same for all answers, so that many replicates are one product.
+  It does not depend on the answers, so one product serves many replicates.
+
+  Args:
+    width: standard deviation of the Gaussian, in [1/512, 1].
   """
   kernel = _kernel(width)
   grid_G1 = jnp.arange(GRID)[:, None]
@@ -270,7 +287,7 @@ def matrix(width: Float[Array, '']) -> Float[Array, 'G T']:
 
 
 def accuracy(residual_T, mass_T):
-  """Of a curve, from residual and mass times the `matrix`."""
+  """The accuracy of a `Curve`, from residual and mass times the `matrix`."""
   return jnp.linspace(0.0, 1.0, MESH) - residual_T / (mass_T + _EPSILON)
 
 
@@ -281,12 +298,13 @@ def curve(
   width: Float[Array, ''],
   weights: binned.Weights = None,
 ) -> Curve:
-  """Accuracy by confidence, smoothed, and the density of confidences.
+  """Smoothed accuracy and density by confidence.
 
   Args:
     conf: in [0, 1].
     correct: 0 or 1.
-    width: of the Gaussian, in [1/512, 1]; usually that of `smece`.
+    width: standard deviation of the Gaussian, in [1/512, 1]; usually the width
+      that `smece` found.
     weights: copies.
   """
   grid = spread(conf, correct, weights)

@@ -1,8 +1,9 @@
-"""Calibration among the samples that are answers at all (ours).
+"""Calibration over the samples that contain an answer (ours).
 
-"No answer" is a class of its own and never right: a model that often breaks off
-before it answers looks too sure of that class, which says nothing of how sure
-it is of what it does answer. Here its samples are left out.
+Samples without an answer form a class of their own, "no answer", which is never
+correct. A model that often stops before it answers looks overconfident in that
+class, but this says nothing about its confidence in the answers that it does
+give. This file leaves those samples out.
 
 Shapes: Q questions, S samples, K classes.
 """
@@ -17,7 +18,7 @@ from calibration.semantic import confidence
 
 
 def _top(mass_QK):
-  """Class of each question, and its share; nan where nothing was answered."""
+  """(class with the largest mass, its share); NaN where the mass is zero."""
   top_Q = mass_QK.argmax(-1)
   total_Q = mass_QK.sum(-1)
   share_Q = mass_QK.max(-1) / np.where(total_Q > 0, total_Q, np.nan)
@@ -25,7 +26,7 @@ def _top(mass_QK):
 
 
 def _split_gap(numbers, answered, right) -> float:
-  """As `semantic_study.split_gap`; halves without an answer are left out."""
+  """`experiment.split_gap` over the halves that contain an answer."""
   half, classes = numbers.shape[1] // 2, right.shape[1]
   sides = [
     np.asarray(confidence.counts(jnp.asarray(part), classes=classes)) * answered
@@ -54,19 +55,19 @@ def measure(
   *,
   draws: int,
 ) -> dict[str, float]:
-  """Figures of the questions that were answered in some sample.
+  """Computes results over the questions with an answer in some sample.
 
   Args:
     key: consumed here.
-    numbers: class of each sample.
-    answered: which classes are answers.
-    right: which are right.
-    draws: replicates of the floor.
+    numbers: the class of each sample.
+    answered: whether each class is an answer.
+    right: whether each class is correct.
+    draws: number of replicates for the floor.
 
   Returns:
-    'answered/n', '/right', '/confidence', '/gap', '/split_gap' (where halves
-    allow it), '/smece' and '/floor'; nothing where all samples are answers, or
-    none is.
+    'answered/n', '/right', '/confidence', '/gap', '/smece', '/floor' and
+    '/floor_high', and '/split_gap' if some question has an answer in both
+    halves. Empty if every sample is an answer, or none is.
   """
   mass_QK = np.asarray(
     confidence.counts(jnp.asarray(numbers), classes=right.shape[1])
