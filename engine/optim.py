@@ -1,4 +1,4 @@
-"""The optimiser: clipped AdamW with a warmed-up schedule."""
+"""Clipped AdamW with a warmed-up schedule, and L-BFGS for small fits."""
 
 import dataclasses
 from collections.abc import Callable
@@ -112,3 +112,29 @@ def apply(
     step=state.step + 1, params=params, opt_state=opt_state
   )
   return state, {'grad_norm': optax.tree.norm(grads)}
+
+
+def lbfgs(loss: Callable, start, iterations: int):
+  """Minimises `loss(parameters)` by L-BFGS, for small fits on all the data.
+
+  Args:
+    loss: maps a tree of parameters to a scalar.
+    start: parameters to begin with.
+    iterations: number of updates.
+
+  Returns:
+    The parameters after the last update.
+  """
+  solver = optax.lbfgs()
+  value_and_grad = optax.value_and_grad_from_state(loss)
+
+  def step(_, carry):
+    params, state = carry
+    value, grad = value_and_grad(params, state=state)
+    updates, state = solver.update(
+      grad, state, params, value=value, grad=grad, value_fn=loss
+    )
+    return optax.apply_updates(params, updates), state
+
+  carry = start, solver.init(start)
+  return jax.lax.fori_loop(0, iterations, step, carry)[0]

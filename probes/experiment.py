@@ -6,8 +6,9 @@ The seed splits samples and draws folds; answers and activations are the same
 for every seed, and are recorded once.
 """
 
+import functools
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -54,7 +55,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
 
   return experiment_lib.Experiment(
     open=lambda: experiment_lib.only_evaluates(test, steps=steps),
-    **dry_run(cfg, wanted),
+    **model_init.dry_run(cfg, wanted.compute, functools.partial(_cost, wanted)),
     columns=COLUMNS,
     claims=claims_lib.claims,
     figures='probes.plots',
@@ -214,30 +215,14 @@ def held_out(groups: np.ndarray, share: float, seed: int) -> np.ndarray:
   return np.array([number(name) < share for name in names])[inverse]
 
 
-def dry_run(
-  cfg: Mapping[str, Any], wanted: record.Recording
-) -> dict[str, Callable]:
-  """The fields of `Experiment` that `--dry_run` asks, for a recording.
-
-  Without a section `model`, which only describes the model that is asked,
-  there are none.
-  """
-  if 'model' not in cfg:
-    return {}
-  config = options.section(cfg['model'], 'model', transformer.TransformerConfig)
+def _cost(wanted: record.Recording, model: transformer.TransformerConfig):
+  """The lines that `--dry_run` prints about a recording."""
   answers = len(wanted.tasks) * wanted.questions
-  sites = len(wanted.sites(config))
-  held = answers * sites * config.width * jnp.dtype(wanted.dtype).itemsize
-
-  def cost() -> list[str]:
-    return [
-      f'answers: {answers:,} of {len(wanted.tasks)} tasks, {sites} sites each',
-      f'activations on disk: {held / 1e9:.3g} GB, {wanted.dtype}',
-      # Twice, to answer and for the sites.
-      f'FLOPs of answering and reading a token: {4 * config.parameters():.3g}',
-    ]
-
-  return {
-    'abstract': lambda: (model_init.only_asked(config, wanted.compute), None),
-    'cost': cost,
-  }
+  sites = len(wanted.sites(model))
+  held = answers * sites * model.width * jnp.dtype(wanted.dtype).itemsize
+  return [
+    f'answers: {answers:,} of {len(wanted.tasks)} tasks, {sites} sites each',
+    f'activations on disk: {held / 1e9:.3g} GB, {wanted.dtype}',
+    # One pass to answer, and one to read the sites.
+    f'FLOPs of answering and reading a token: {4 * model.parameters():.3g}',
+  ]

@@ -163,6 +163,13 @@ def tails(value_RT, level):
   return Band(lowest(value_RT.T), -lowest(-value_RT.T))
 
 
+def _band(replicate, key, conf_N, width, draws, level):
+  """The band of curves; `replicate` maps a key to (weights, correct) [N]."""
+  curve = curves(conf_N, width)
+  value_RT = _each(lambda key: curve(*replicate(key)), key, draws, conf_N)
+  return tails(value_RT, level)
+
+
 @functools.partial(jax.jit, static_argnames=('draws', 'level'))
 def band(
   key: Key[Array, ''],
@@ -188,12 +195,7 @@ def band(
   bootstrap_lib.check(draws, level)
   conf_N, right_N, weight_N = binned.prepare(conf, correct, weights)
   draw = replicates.redraw(weight_N)
-  curve = curves(conf_N, width)
-
-  def replicate(key):
-    return curve(draw(key), right_N)
-
-  return tails(_each(replicate, key, draws, conf), level)
+  return _band(lambda k: (draw(k), right_N), key, conf_N, width, draws, level)
 
 
 @functools.partial(jax.jit, static_argnames=('draws', 'level'))
@@ -219,9 +221,4 @@ def null_band(
   bootstrap_lib.check(draws, level)
   conf_N, _, weight_N = binned.prepare(conf, conf, weights)
   draw = _null(conf_N)
-  curve = curves(conf_N, width)
-
-  def replicate(key):
-    return curve(weight_N, draw(key))
-
-  return tails(_each(replicate, key, draws, conf), level)
+  return _band(lambda k: (weight_N, draw(k)), key, conf_N, width, draws, level)

@@ -149,13 +149,7 @@ def fingerprint(path: pathlib.Path) -> str:
 
 
 def open_model(recording: Recording) -> decoder.Decoder:
-  """Reads the checkpoint.
-
-  Raises:
-    FileNotFoundError: there is no model of that name.
-    PermissionError: its licence was not accepted.
-    ValueError: it is not a decoder.
-  """
+  """Opens `recording.model`, see `decoder.open_decoder`."""
   path = recording.path()
   return decoder.open_decoder(
     path, dtype=recording.compute, what='record.model'
@@ -163,12 +157,7 @@ def open_model(recording: Recording) -> decoder.Decoder:
 
 
 def gather(recording: Recording) -> None:
-  """Records what is missing; opens no model if nothing is.
-
-  Raises:
-    ValueError: the folder holds another recording; more questions than a set
-      has.
-  """
+  """`record` in every process; opens no model if no shard is missing."""
   recording.gather(
     lambda **share: record(recording, open_model(recording), **share)
   )
@@ -182,18 +171,13 @@ def record(
   processes: int = 1,
   enabled: bool = True,
 ) -> None:
-  """Records what is missing of this process' share.
+  """Asks the model and writes the shards that this process still misses.
 
-  Args:
-    recording: what is asked.
-    model: see `open_model`.
-    process: see `engine.runs.recording.Recording.missing`.
-    processes: likewise.
-    enabled: whether to show progress.
+  See `engine.runs.recording.Recording`: `missing` for `process` and
+  `processes`, `fill` for `enabled` and errors.
 
   Raises:
-    ValueError: the folder holds another recording; more questions than a set
-      has.
+    ValueError: a question set has fewer questions than are asked for.
   """
   todo = recording.missing(process, processes)
   cells = dict(zip(recording.groups(), recording.cells(), strict=True))

@@ -23,6 +23,7 @@ import optax
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
+from engine import optim
 from lm import lora, ops
 
 # (params, prompt [B, P]) -> last hidden state of each prompt [B, D].
@@ -180,22 +181,8 @@ def fit_linear(
     ce = weight_Q @ _cross_entropy(_log_q(head, x, valid), pi)
     return ce + 0.5 * config.penalty * jnp.sum(head.weight**2)
 
-  solver = optax.lbfgs()
-  value_and_grad = optax.value_and_grad_from_state(loss)
-
-  def step(_, carry):
-    free, state = carry
-    value, grad = value_and_grad(free, state=state)
-    updates, state = solver.update(
-      grad, state, free, value=value, grad=grad, value_fn=loss
-    )
-    return optax.apply_updates(free, updates), state
-
   free = jnp.zeros((x.shape[1], pi.shape[1])), jnp.zeros(pi.shape[1])
-  free, _ = jax.lax.fori_loop(
-    0, config.iterations, step, (free, solver.init(free))
-  )
-  return Head(centre, scale, *free)
+  return Head(centre, scale, *optim.lbfgs(loss, free, config.iterations))
 
 
 @jax.jit

@@ -20,13 +20,13 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import struct
 from jax.scipy import special
 from jaxtyping import Array, Float, Int
 
 from calibration.metrics import binned
 from calibration.semantic import tilt
+from engine import optim
 
 # Confidences are brought into [floor, 1 - floor], where logits are finite.
 _FLOOR = 1e-6
@@ -94,7 +94,6 @@ def _log_loss(z, correct):
 @jax.jit
 def _fit(knots, x_N, correct_N, penalty):
   part_NJ = _lengths(knots, x_N)
-  count = part_NJ.shape[1]
 
   def unpack(free):
     # softplus(0.5413) = 1: at zero the map is the identity.
@@ -105,19 +104,7 @@ def _fit(knots, x_N, correct_N, penalty):
     fit = _log_loss(start + part_NJ @ slopes, correct_N).mean()
     return fit + 0.5 * penalty * jnp.sum((slopes - 1.0) ** 2)
 
-  solver = optax.lbfgs()
-  value_and_grad = optax.value_and_grad_from_state(loss)
-
-  def step(_, carry):
-    free, state = carry
-    value, grad = value_and_grad(free, state=state)
-    updates, state = solver.update(
-      grad, state, free, value=value, grad=grad, value_fn=loss
-    )
-    return optax.apply_updates(free, updates), state
-
-  free = jnp.zeros(count + 1)
-  free, _ = jax.lax.fori_loop(0, _ITERATIONS, step, (free, solver.init(free)))
+  free = optim.lbfgs(loss, jnp.zeros(part_NJ.shape[1] + 1), _ITERATIONS)
   return Recalibrator(knots, *unpack(free))
 
 

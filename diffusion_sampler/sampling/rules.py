@@ -28,6 +28,9 @@ SCORES = ('confidence', 'margin', 'entropy')
 OF = ('best', 'drawn')
 # The rank of what is not eligible: beyond any count.
 LAST = 2**30
+# The smallest value of a field of a rule, and the values that it may take.
+_LEAST = {'count': 1, 'steps': 1, 'passes': 1, 'noise': 0}
+_KNOWN = {'by': SCORES, 'of': OF}
 
 
 class Block(struct.PyTreeNode):
@@ -132,27 +135,27 @@ def draws(keys: Key[Array, ' B'], length: int, draw=jax.random.uniform):
   return jax.vmap(lambda key: draw(key, (length,)))(keys)
 
 
-def _check(what: str, value, ok: bool, expected: str) -> None:
-  if not ok:
-    raise ValueError(f'rule.{what} must be {expected}, got {value!r}')
+class Checked(Reach):
+  """A rule that checks its fields, which mean the same in every rule."""
 
-
-def _check_by(by: str) -> None:
-  _check('by', by, by in SCORES, f'one of {", ".join(SCORES)}')
-
-
-def _check_of(of: str) -> None:
-  _check('of', of, of in OF, f'one of {", ".join(OF)}')
+  def __post_init__(self):
+    for field in dataclasses.fields(self):
+      name, value = field.name, getattr(self, field.name)
+      if name in _LEAST and not value >= _LEAST[name]:
+        raise ValueError(
+          f'rule.{name} must be at least {_LEAST[name]}, got {value!r}'
+        )
+      if name in _KNOWN and value not in _KNOWN[name]:
+        raise ValueError(
+          f'rule.{name} must be one of {", ".join(_KNOWN[name])}, got {value!r}'
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Random(Reach):
+class Random(Checked):
   """`count` eligible positions, uniformly."""
 
   count: int = 1
-
-  def __post_init__(self):
-    _check('count', self.count, self.count >= 1, 'at least 1')
 
   def __call__(self, stats, masked, block, key):
     del stats
@@ -161,7 +164,7 @@ class Random(Reach):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TopK(Reach):
+class TopK(Checked):
   """The `count` positions of which the denoiser is surest.
 
   By confidence: LLaDA's low-confidence remasking with a constant count; by
@@ -171,23 +174,16 @@ class TopK(Reach):
   count: int = 1
   by: str = 'confidence'
 
-  def __post_init__(self):
-    _check('count', self.count, self.count >= 1, 'at least 1')
-    _check_by(self.by)
-
   def __call__(self, stats, masked, block, key):
     del key
     return first(score(stats, self.by), masked & block.inside, self.count)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LeftToRight(Reach):
+class LeftToRight(Checked):
   """The lowest `count` eligible positions; no paper's, for diagnosis."""
 
   count: int = 1
-
-  def __post_init__(self):
-    _check('count', self.count, self.count >= 1, 'at least 1')
 
   def __call__(self, stats, masked, block, key):
     del stats, key
@@ -197,7 +193,7 @@ class LeftToRight(Reach):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Threshold(Reach):
+class Threshold(Checked):
   """Every position at least so confident (Fast-dLLM), or the best one.
 
   Above 1 none is, and the best one is taken at every pass. `of`: whose
@@ -206,9 +202,6 @@ class Threshold(Reach):
 
   threshold: float = 0.9
   of: str = 'best'
-
-  def __post_init__(self):
-    _check_of(self.of)
 
   def __call__(self, stats, masked, block, key):
     del key
@@ -220,7 +213,7 @@ class Threshold(Reach):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Factor(Reach):
+class Factor(Checked):
   """The largest prefix by confidence with (j + 1)(1 - c_(j)) < `factor`.
 
   Fast-dLLM's other rule. Every j of the prefix must satisfy it, its last one
@@ -230,9 +223,6 @@ class Factor(Reach):
 
   factor: float = 1.0
   of: str = 'best'
-
-  def __post_init__(self):
-    _check_of(self.of)
 
   def __call__(self, stats, masked, block, key):
     del key
@@ -246,7 +236,7 @@ class Factor(Reach):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EntropyBounded(Reach):
+class EntropyBounded(Checked):
   """The largest prefix whose entropies exceed their maximum by `bound` at most.
 
   EB-Sampler (Ben-Hamu et al. 2025): the sum of entropies less the largest one
@@ -255,9 +245,6 @@ class EntropyBounded(Reach):
 
   bound: float = 0.1
   by: str = 'entropy'
-
-  def __post_init__(self):
-    _check_by(self.by)
 
   def __call__(self, stats, masked, block, key):
     del key
@@ -272,7 +259,7 @@ class EntropyBounded(Reach):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Klass(Reach):
+class Klass(Checked):
   """Confident and settled positions (KLASS, NeurIPS 2025).
 
   Those whose best token has more than `confidence`, and whose distribution
@@ -284,9 +271,6 @@ class Klass(Reach):
   divergence: float = 0.015
   passes: int = 2
   steps: int = 32
-
-  def __post_init__(self):
-    _check('passes', self.passes, self.passes >= 1, 'at least 1')
 
   def __call__(self, stats, masked, block, key):
     if stats.divergence.shape[0] < self.passes:
@@ -304,7 +288,7 @@ class Klass(Reach):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LladaSchedule(Reach):
+class LladaSchedule(Checked):
   """LLaDA's fixed schedule: a block in `steps` passes, the surest first.
 
   Of m masks pass i writes floor(m / steps), and one more while i < m mod
@@ -313,10 +297,6 @@ class LladaSchedule(Reach):
 
   steps: int
   by: str = 'confidence'
-
-  def __post_init__(self):
-    _check('steps', self.steps, self.steps >= 1, 'at least 1')
-    _check_by(self.by)
 
   def __call__(self, stats, masked, block, key):
     del key
@@ -337,7 +317,7 @@ def _kept_share(block: Block, steps: int) -> Float[Array, ' B']:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DreamSchedule(Reach):
+class DreamSchedule(Checked):
   """Dream's timesteps: floor(m (1 - s / t)) of m masks, all at the last pass.
 
   A pass may write nothing. A block of fewer than `steps` positions takes as
@@ -348,11 +328,6 @@ class DreamSchedule(Reach):
   steps: int
   by: str = 'confidence'
   noise: float = 0.0
-
-  def __post_init__(self):
-    _check('steps', self.steps, self.steps >= 1, 'at least 1')
-    _check_by(self.by)
-    _check('noise', self.noise, self.noise >= 0, 'at least 0')
 
   def __call__(self, stats, masked, block, key):
     eligible = masked & block.inside
@@ -368,7 +343,7 @@ class DreamSchedule(Reach):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Ancestral(Reach):
+class Ancestral(Checked):
   """Dream's 'origin', the reverse process itself: each mask by chance.
 
   With probability 1 - s / t, whatever the denoiser thinks of it; all at the
@@ -377,9 +352,6 @@ class Ancestral(Reach):
   """
 
   steps: int
-
-  def __post_init__(self):
-    _check('steps', self.steps, self.steps >= 1, 'at least 1')
 
   def __call__(self, stats, masked, block, key):
     del stats

@@ -85,13 +85,7 @@ class Recording(recording_lib.Recording):
 
 
 def open_model(recording: Recording) -> decoder.Decoder:
-  """Reads the checkpoint.
-
-  Raises:
-    FileNotFoundError: there is no model of that name.
-    PermissionError: its licence was not accepted.
-    ValueError: it is not a decoder.
-  """
+  """Opens `recording.model`, see `decoder.open_decoder`."""
   return decoder.open_decoder(
     recording.model,
     accept_licence=recording.accept_licence,
@@ -101,12 +95,7 @@ def open_model(recording: Recording) -> decoder.Decoder:
 
 
 def gather(recording: Recording) -> None:
-  """Records what is missing; opens no model if nothing is.
-
-  Raises:
-    ValueError: the folder holds another recording; more questions than a task
-      has.
-  """
+  """`record` in every process; opens no model if no shard is missing."""
   recording.gather(
     lambda **share: record(recording, open_model(recording), **share)
   )
@@ -120,18 +109,13 @@ def record(
   processes: int = 1,
   enabled: bool = True,
 ) -> None:
-  """Records what is missing of this process' share.
+  """Asks the model, reads its sites and writes the shards still missing.
 
-  Args:
-    recording: what is asked.
-    model: see `open_model`.
-    process: see `engine.runs.recording.Recording.missing`.
-    processes: likewise.
-    enabled: whether to show progress.
+  See `engine.runs.recording.Recording`: `missing` for `process` and
+  `processes`, `fill` for `enabled` and errors.
 
   Raises:
-    ValueError: the folder holds another recording; more questions than a task
-      has.
+    ValueError: a task has fewer questions than are asked for.
   """
   wanted = recording.sites(model.config)
   todo = recording.missing(process, processes)
