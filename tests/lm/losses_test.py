@@ -121,10 +121,11 @@ top = jax.jit(losses.vocab_top, static_argnames=('excluded', 'block'))
 
 
 class VocabTopTest(parameterized.TestCase):
-  @parameterized.product(block=(4, 23), excluded=(None, 3))
+  @parameterized.product(block=(4, 23), excluded=(None, 1))
   def test_equals_argmax(self, block, excluded):
     hidden, table, _ = problem()
     z = hidden @ table.T
+    self.assertIn(1, z.argmax(-1))  # so that excluding it matters
     if excluded is not None:
       z[..., excluded] = -np.inf
     high, best = top(hidden, table, excluded=excluded, block=block)
