@@ -237,7 +237,9 @@ def check_tokens(stored: np.ndarray, ids: list[int], folder) -> None:
 def _provenance(split, tokenizer, rule: str) -> dict[str, str]:
   """All that the mask depends on."""
   made = {'rule': rule, 'tokenizer': tokenizer.fingerprint}
-  if rule != 'caps_digits':
+  if rule == 'caps_digits':
+    made['version'] = str(facts.CAPS_DIGITS)
+  else:
     try:
       made['spacy'] = importlib.metadata.version('spacy')
     except importlib.metadata.PackageNotFoundError as error:

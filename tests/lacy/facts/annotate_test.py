@@ -118,6 +118,19 @@ class AnnotateTest(AnnotatedCase):
     with self.assertRaisesRegex(ValueError, 'stale.*tokens was'):
       self.annotate(changed)
 
+  def test_a_mask_of_an_older_rule_is_refused(self):
+    split = self.split()
+    self.annotate(split)
+    manifest = split.folder / 'facts-caps_digits.json'
+    stored = json.loads(manifest.read_text())
+    # As written before 4,1999 became two numbers.
+    stored['made_with'].pop('version', None)
+    manifest.write_text(json.dumps(stored))
+    with self.assertRaisesRegex(
+      ValueError, r'facts-caps_digits.bits is stale \(version was None, is 2\)'
+    ):
+      self.annotate(split)
+
   def test_a_cut_mask_is_refused(self):
     split = self.split()
     self.annotate(split)
