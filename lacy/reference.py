@@ -10,6 +10,7 @@ import json
 import jax
 import numpy as np
 from absl import logging
+from jax.experimental import multihost_utils
 
 from engine import assets, checkpoint
 from engine.runs import finished, writer
@@ -43,7 +44,8 @@ def losses(workdir: str, arrays, corpus) -> np.ndarray:
   model = transformer.TransformerConfig(**run.config['model'])
   digest = _digest(params, model, corpus)
   cache = assets.cache_dir() / 'reference' / f'{digest}.npy'
-  if not cache.exists():
+  # The model runs in all processes at once, so in all of them or in none.
+  if not multihost_utils.process_allgather(np.bool_(cache.exists())).all():
     logging.info('Losses of the reference model %s at step %d', workdir, step)
     scorer = evaluate.Evaluator(
       model=model,

@@ -95,6 +95,24 @@ class ReferenceTest(absltest.TestCase):
         self.losses(corpus=corpus)
     self.assertLen(list(self.cache.iterdir()), 3)
 
+  def test_a_process_that_has_them_runs_with_one_that_has_not(self):
+    self.train(1)
+    want = self.losses()
+    with (
+      mock.patch.object(
+        reference.multihost_utils,
+        'process_allgather',
+        lambda mine: np.stack([mine, np.bool_(False)]),
+      ),
+      mock.patch.object(
+        reference.evaluate.Evaluator,
+        'per_token',
+        return_value={'loss': want[:, 1:]},
+      ) as ran,
+    ):
+      np.testing.assert_array_equal(self.losses(), want)
+    ran.assert_called_once()
+
   def test_a_run_that_died_is_no_reference(self):
     self.train(1, finished=False)
     with self.assertRaisesRegex(
