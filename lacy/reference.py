@@ -1,7 +1,7 @@
 """Losses of a frozen reference model, for the Rho rules (section 3).
 
-Computed once over the packed train split and kept on disk: training then pays
-nothing for the reference.
+They are computed once over the packed train split and kept on disk, so training
+pays nothing for the reference.
 """
 
 import hashlib
@@ -19,14 +19,20 @@ from lm import transformer
 
 
 def losses(workdir: str, arrays, corpus) -> np.ndarray:
-  """-log p of every target under the model of `workdir`, [R, T + 1] float32.
+  """-log p of every target under a reference model, in nats.
 
-  Column 0, which is never a target, is zero. The losses are stored under a
-  hash of the weights and of all else that they depend on, so a run that was
-  trained anew in the same folder gets losses of its own.
+  Returns float32 [R, T + 1] for R records. Column 0 is zero, since it is never
+  a target. The losses are stored under a hash of the weights and of everything
+  else that they depend on, so a run that is trained again in the same folder
+  gets new losses.
+
+  Args:
+    workdir: folder of the finished reference run.
+    arrays: the packed train split.
+    corpus: the corpus of this run.
 
   Raises:
-    FileNotFoundError: no finished run there.
+    FileNotFoundError: `workdir` holds no finished run.
     ValueError: the run was continued and is not finished, or its model was
       trained on other records.
   """
@@ -66,7 +72,7 @@ def losses(workdir: str, arrays, corpus) -> np.ndarray:
 def _digest(params, model: transformer.TransformerConfig, corpus) -> str:
   """32 hex digits of the weights, the model's shape and the records."""
   digest = hashlib.sha256()
-  # The fingerprint is of the corpus and its tokenizer; packing needs T.
+  # The fingerprint covers the corpus and its tokenizer; packing depends on T.
   records = [corpus.fingerprint, corpus.config.context, corpus.call_id]
   digest.update(json.dumps([repr(model), *records]).encode())
   for path, leaf in jax.tree_util.tree_leaves_with_path(params):

@@ -1,9 +1,9 @@
 """Is there one geometry of truth in a language model? Nothing is trained.
 
-Records what is missing (recording/), then fits and compares probes at every
-site (report.py). `build(cfg)` reads configs/probes/*_tasks.py and *_pod.py.
-The seed splits samples and draws folds; answers and activations are the same
-for every seed, and are recorded once.
+The experiment records what is missing (recording/), then fits and compares
+probes at every site (report.py). `build(cfg)` reads configs/probes/*_tasks.py
+and *_pod.py. The seed splits samples and draws folds. Answers and activations
+are recorded once and are the same for every seed.
 """
 
 import functools
@@ -33,7 +33,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   """Reads the sections `record`, `probes` and `tasks`.
 
   Raises:
-    ValueError: a field that does not fit.
+    ValueError: a field does not fit.
   """
   wanted = options.section(cfg['record'], 'record', record.Recording)
   probes = options.section(cfg['probes'], 'probes', compare.Settings)
@@ -65,15 +65,18 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
 def graded(
   wanted: record.Recording, least: float, most: float, seed: int
 ) -> tuple[list[str], dict[str, float | str]]:
-  """Tasks with right and wrong answers enough, and what text alone tells.
+  """Selects tasks by accuracy, and measures baselines that read text alone.
 
-  Prints the share right of every task.
+  Logs the accuracy of every task.
 
   Args:
-    wanted: recorded.
-    least: share right, below which a task is left out.
-    most: above which.
-    seed: of the folds of the text baselines.
+    wanted: a finished recording.
+    least: the least accuracy; a task below it is left out.
+    most: the largest accuracy; a task above it is left out.
+    seed: seed of the folds of the text baselines.
+
+  Returns:
+    The names of the selected tasks, and the results.
 
   Raises:
     ValueError: fewer than two tasks are left.
@@ -131,8 +134,9 @@ def graded(
 class Splits:
   """Training and held-out samples of the tasks, the same at every site.
 
-  What a question is about (a country, a word) lies on one side, in all tasks:
-  a probe never meets on the one what another learned from on the other.
+  A group is the subject of a question, for example a country or a word. All
+  samples of a group are on the same side in every task, so no probe is tested
+  on a subject that a probe of any task was trained on.
   """
 
   def __init__(
@@ -164,7 +168,7 @@ class Splits:
           )
 
   def sites(self) -> list[activations.Site]:
-    """Those that were recorded, by group and layer."""
+    """The recorded sites, ordered by stream, token and layer."""
     layers = self._wanted.layers or range(self._layers())
     return [
       activations.Site(layer, stream, token)
@@ -178,7 +182,7 @@ class Splits:
     return 1 + max(int(name.partition('.')[0][1:]) for name in names)
 
   def load(self, site: str) -> mixtures.Samples:
-    """The samples of a site, padded to the largest task."""
+    """The samples of a site, padded to the size of the largest task."""
     x = None
     for t, (name, group) in enumerate(self._named.items()):
       value = store.activations(self._folder, group, site)
@@ -202,9 +206,9 @@ class Splits:
 
 
 def held_out(groups: np.ndarray, share: float, seed: int) -> np.ndarray:
-  """A mask of whole groups, about that share of them.
+  """A mask that holds out whole groups, about `share` of them.
 
-  By a hash of the group's name and the seed, so that every task agrees.
+  A hash of the group's name and the seed decides, so that every task agrees.
   """
 
   def number(group):

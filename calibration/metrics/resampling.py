@@ -1,10 +1,11 @@
-"""What a finite run leaves open: intervals, bands, and the floor of no error.
+"""Uncertainty from a finite sample: intervals, bands, and the null floor.
 
-Replicates are weights: answers drawn again count as often as they were drawn,
-so that whatever takes weights can be resampled, in blocks of replicates that
-bound the memory. The null (section 4.2 of docs/papers/semantic_calibration.md)
-keeps the confidences and draws what would be right were they true: a small run
-of a calibrated model shows an error too, and this is how much.
+A bootstrap replicate is a vector of weights: an answer counts as often as it
+was drawn. So every metric with weights can be resampled. Replicates run in
+blocks, which bounds the memory. The null hypothesis (section 4.2 of
+docs/papers/semantic_calibration.md) is perfect calibration: it keeps the
+confidences and draws correctness at these rates. A small sample from a
+calibrated model has a positive error too; the floor is that error.
 
 Shapes: N answers, R replicates, T points of a curve's mesh.
 """
@@ -23,7 +24,7 @@ from engine.stats import replicates
 
 
 class Band(NamedTuple):
-  """Between which an accuracy curve lies, point by point."""
+  """The pointwise lower and upper bounds of an accuracy curve."""
 
   low: Float[Array, ' T']
   high: Float[Array, ' T']
@@ -52,22 +53,23 @@ def bootstrap(
   draws: int = 1000,
   level: float = 0.95,
 ) -> Float[Array, '3 ...']:
-  """An estimate and its percentile interval, answers drawn again.
+  """An estimate and its percentile bootstrap interval.
 
   Args:
-    metric: of (conf, correct, weights); static, so give a named function.
+    metric: maps (conf, correct, weights) to an array. It is static, so pass a
+      named function.
     key: consumed here.
-    conf: in [0, 1], or scores in any unit where `metric` takes them.
+    conf: in [0, 1], or scores in any unit that `metric` takes.
     correct: 0 or 1.
-    weights: 0 or False for padding, which is never drawn; others stay with
-      their answer.
-    draws: replicates, positive.
-    level: of the interval, in (0, 1).
+    weights: 0 or False for padding, which is never drawn; a drawn answer keeps
+      its weight.
+    draws: number of replicates, positive.
+    level: coverage of the interval, in (0, 1).
 
   Returns:
-    [estimate, low, high], with the axes of what `metric` gives behind.
-    Replicates in which it is NaN are left out. An error that cannot be
-    negative is larger in replicates than in the estimate: read the floor too.
+    [estimate, low, high] in the first axis, then the axes of the metric.
+    Replicates in which the metric is NaN are left out. An error that cannot be
+    negative is larger in replicates than in the estimate: compare `null_floor`.
   """
   _, _, weight_N = binned.prepare(conf, correct, weights)
   return replicates.interval(
@@ -90,18 +92,18 @@ def null_floor(
   draws: int = 200,
   level: float = 0.95,
 ) -> Float[Array, '3 ...']:
-  """What `metric` shows of perfect calibration at these confidences.
+  """The value of `metric` under perfect calibration at these confidences.
 
   Args:
-    metric: of (conf, correct, weights); static.
+    metric: maps (conf, correct, weights) to an array; static.
     key: consumed here.
-    conf: in [0, 1]; right answers are drawn at these rates.
-    weights: copies, right or wrong together; 0 or False for padding.
-    draws: of right answers, positive.
-    level: of the interval, in (0, 1).
+    conf: in [0, 1]; correctness is drawn at these rates.
+    weights: copies, which are all correct or all wrong; 0 or False for padding.
+    draws: number of replicates, positive.
+    level: coverage of the interval, in (0, 1).
 
   Returns:
-    [mean, low, high].
+    [mean, low, high] in the first axis, then the axes of the metric.
   """
   bootstrap_lib.check(draws, level)
   conf_N, _, weight_N = binned.prepare(conf, conf, weights)
@@ -115,10 +117,10 @@ def null_floor(
 
 
 def curves(conf_N, width):
-  """(weights, correct) [N] -> accuracy on the mesh.
+  """Returns a function from (weights, correct) [N] to accuracy on the mesh.
 
-  Either the answers are spread, or the matrix is brought to their places:
-  whichever makes the product smaller.
+  It spreads the answers onto the grid, or interpolates the matrix at their
+  confidences, whichever makes the product smaller.
   """
   matrix_GT = smooth.matrix(width)
   if conf_N.size > smooth.GRID:
@@ -150,7 +152,7 @@ def curves(conf_N, width):
 
 
 def tails(value_RT, level):
-  """Both quantiles of each column; a whole sort would take ten times it."""
+  """Both quantiles of each column; a full sort would take ten times as long."""
   size = len(value_RT)
   at = (1.0 - level) / 2 * (size - 1)
   below = int(at)
@@ -181,16 +183,16 @@ def band(
   draws: int = 1000,
   level: float = 0.95,
 ) -> Band:
-  """Of the accuracy curve of `smooth.curve`, answers drawn again.
+  """The bootstrap band of the accuracy curve of `smooth.curve`.
 
   Args:
     key: consumed here.
     conf: in [0, 1].
     correct: 0 or 1.
-    width: of the Gaussian, the same in all replicates, as in relplot.
+    width: width of the Gaussian, the same in all replicates, as in relplot.
     weights: 0 or False for padding, which is never drawn.
-    draws: replicates, positive.
-    level: of the band at each point, in (0, 1).
+    draws: number of replicates, positive.
+    level: coverage of the band at each point, in (0, 1).
   """
   bootstrap_lib.check(draws, level)
   conf_N, right_N, weight_N = binned.prepare(conf, correct, weights)
@@ -208,15 +210,15 @@ def null_band(
   draws: int = 200,
   level: float = 0.95,
 ) -> Band:
-  """Where the accuracy curve of perfect calibration would lie.
+  """The band of the accuracy curve under perfect calibration.
 
   Args:
     key: consumed here.
-    conf: in [0, 1]; right answers are drawn at these rates.
-    width: of the Gaussian.
+    conf: in [0, 1]; correctness is drawn at these rates.
+    width: width of the Gaussian.
     weights: copies; 0 or False for padding.
-    draws: of right answers, positive.
-    level: of the band at each point, in (0, 1).
+    draws: number of replicates, positive.
+    level: coverage of the band at each point, in (0, 1).
   """
   bootstrap_lib.check(draws, level)
   conf_N, _, weight_N = binned.prepare(conf, conf, weights)

@@ -1,8 +1,8 @@
-"""A model is asked, and all that it says is written down (log.py).
+"""Asks a model questions and records its answers (log.py).
 
-A batch of questions at a time: samples at temperature 1, the greedy answer with
-its entropies and hidden states, and, where the answers are a closed set, the
-likelihood of each. Shards, resuming and processes are engine.runs.recording's.
+For each question it records samples, the greedy answer with its entropies and
+hidden states, and, for a closed set of answers, the likelihood of each answer.
+engine.runs.recording handles shards, resuming and processes.
 """
 
 import dataclasses
@@ -25,22 +25,22 @@ from lm.decoding import prefix_cache, scoring
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recording(recording_lib.Recording):
-  """What is asked of which model, and how.
+  """A model, its questions, and how it is asked: a config section.
 
   Attributes, besides those of `engine.runs.recording.Recording`:
     sets: names of question sets, see question_mix.py and docs/questions.md.
     styles: names of prompts.STYLES.
-    only: names of cells, as in 'world-cot,nq_open-concise', where not every
+    only: names of cells, for example 'world-cot,nq_open-concise', if not every
       set is asked in every style; all cells if empty.
     form: 'text' or 'chat', see prompts.py.
     samples: number of samples of each question.
     temperature: sampling temperature; with values other than 1 the samples no
       longer follow the model's own distribution.
-    concise_tokens: the most tokens of an answer of that style.
-    sentence_tokens: likewise.
-    cot_tokens: likewise.
-    candidates: whether the likelihood of every candidate is computed, for
-      concise answers of closed sets.
+    concise_tokens: the most tokens of an answer in the style 'concise'.
+    sentence_tokens: the same for 'sentence'.
+    cot_tokens: the same for 'cot'.
+    candidates: whether to compute the likelihood of every candidate, for
+      concise answers from closed sets.
     fewest_rows: see `lm.decoding.generate.finish`.
   """
 
@@ -95,29 +95,24 @@ class Recording(recording_lib.Recording):
       )
 
   def path(self) -> pathlib.Path:
-    """The folder or file of the model.
-
-    Raises:
-      FileNotFoundError: there is no model of that name.
-      PermissionError: its licence was not accepted.
-    """
+    """The folder or file of the model; errors are those of `hub.resolve`."""
     return hub.resolve(self.model, accept_licence=self.accept_licence)
 
   def manifest(self) -> dict[str, Any]:
-    """What must agree for two recordings to be one; reads the model's file."""
+    """The settings that one recording shares; reads the model's files."""
     # The name may be a path: the hash says which model it is.
     name = pathlib.PurePath(self.model).name
     found = {'model': name, 'weights': fingerprint(self.path())}
     return super().manifest() | found
 
   def cells(self) -> list[tuple[str, str]]:
-    """(set, style) of every cell, in order."""
+    """(set, style) of each cell, in order."""
     named = self._named()
     only = self.only.split(',') if self.only else named
     return [one for name, one in named.items() if name in only]
 
   def groups(self) -> tuple[str, ...]:
-    """A cell is a group."""
+    """The folder of each cell, since a cell is a group."""
     return tuple(cell(*one) for one in self.cells())
 
   def _named(self) -> dict[str, tuple[str, str]]:
@@ -205,7 +200,7 @@ def record(
 
 
 def _shapes(recording, tokenizer, asked, cell) -> prefix_cache.Plan:
-  """Shapes of a cell; those of a style's are alike but for what is shared."""
+  """Shapes of a cell's prompts; cells of one style differ only in `shared`."""
   name, style = cell
   plans = {
     other: prefix_cache.plan(
@@ -221,14 +216,14 @@ def _shapes(recording, tokenizer, asked, cell) -> prefix_cache.Plan:
 
 
 def _ends(tokenizer) -> tuple[int, ...]:
-  """Ids that end an answer: the model's own, and every end of a line."""
+  """Ids that end an answer: the model's stop ids, and tokens with a newline."""
   size = tokenizer.vocab_size
   lines = [i for i, p in enumerate(tokenizer.pieces(range(size))) if '\n' in p]
   return tuple(sorted({*tokenizer.stop_ids, *lines}))
 
 
 def prompt_of(recording: Recording, tokenizer, question, style: str):
-  """(text, ids) of what the model reads."""
+  """The prompt that the model reads, as (text, ids)."""
   if recording.form == 'text':
     text = prompts.text(question, style)
     return text, tokenizer.encode(text)
@@ -262,7 +257,7 @@ def _ask(recording, model, asked, style, ends, shapes) -> list[log.Said]:
       fewest_rows=recording.fewest_rows,
     )
   )
-  # One row a question: as many questions at once as a batch has rows.
+  # A question has one greedy answer, so one pass takes a whole shard.
   greedy = jax.device_get(
     draw(temperature=0.0, entropy=True, batch=recording.file)
   )
@@ -316,7 +311,7 @@ def _ask(recording, model, asked, style, ends, shapes) -> list[log.Said]:
 
 @jax.jit
 def _keys(root, numbers):
-  """A key a question, which no other question and no batch changes."""
+  """A key for each question, independent of batches and other questions."""
   return jax.vmap(jax.random.fold_in, (None, 0))(root, numbers)
 
 
@@ -325,7 +320,7 @@ def _number(style: str, name: str) -> int:
 
 
 def _cut(tokens, length, ends) -> tuple[list[int], bool]:
-  """The tokens before the one that ended an answer, and whether one did."""
+  """The tokens before the one that ended the answer, and whether one did."""
   ids = [int(i) for i in tokens[: int(length)]]
   if ids and ids[-1] in ends:
     return ids[:-1], True
@@ -337,7 +332,11 @@ def _text(tokenizer, ids) -> str:
 
 
 def _hidden(model, ids, answers) -> list[np.ndarray]:
-  """[2, D]: last layer at the prompt's end, middle layer at the answer's."""
+  """Two hidden states of each question, [2, D].
+
+  The last layer's at the end of the prompt, and the middle layer's at the end
+  of the answer.
+  """
   layers = model.config.layers
   found = {}
   for group, states in scoring.hidden(

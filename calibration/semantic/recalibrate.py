@@ -1,15 +1,15 @@
 """A learned tau(c): the best tilt of W_B, fitted on a calibration split.
 
-tilt.py has the tilt of one level of confidence, this file that of all levels. A
-tilt of tau(c) moves a confidence to sigmoid(logit c + tau(c)), and the loss of
-whole answers changes as the log loss of the confidences does,
+tilt.py tilts one level of confidence, this file tilts all levels. A tilt of
+tau(c) moves a confidence c to sigmoid(logit c + tau(c)). The loss of whole
+answers changes as the log loss of the confidences does,
 
   E[-tau a + log(1 - c + c e^tau)],
 
-so that tau is a logistic regression on logit c. Ours is monotone, so that
-answers keep their order (AUROC does not change): a spline of straight pieces
-in logits between quantiles of the split. The paper states no form of tau and
-fits none; this is our reading of section 3.2 of
+so fitting tau is a logistic regression on logit c. Our tau keeps the order of
+the answers, so AUROC does not change: it is a piecewise linear spline in
+logits, with knots at quantiles of the split. The paper states no form of tau
+and fits none; this is our reading of section 3.2 of
 docs/papers/semantic_calibration.md.
 
 Shapes: N graded answers, J pieces, L levels.
@@ -28,23 +28,24 @@ from calibration.metrics import binned
 from calibration.semantic import tilt
 from engine import optim
 
-# Confidences are brought into [floor, 1 - floor], where logits are finite.
+# Confidences are clipped to [floor, 1 - floor], where logits are finite.
 _FLOOR = 1e-6
 _ITERATIONS = 60
 _NEWTON = 50
-# Largest tilt of a level: all right or all wrong, it would ask for more.
+# The largest tilt of a level. If all answers of a level are correct, or all are
+# wrong, the best tilt is infinite.
 MOST = 20.0
 
 
 class Recalibrator(struct.PyTreeNode):
   """logit c' = start + sum_j slope_j clip(logit c - knot_j, 0, width_j).
 
-  The first and the last piece go on beyond the split.
+  The first and the last piece extend beyond the range of the split.
 
   Attributes:
     knots: ends of the pieces, in logits of confidence.
     start: value at the first knot.
-    slopes: of the pieces, not negative.
+    slopes: slope of each piece, not negative.
   """
 
   knots: Float[Array, ' J+1']
@@ -54,7 +55,7 @@ class Recalibrator(struct.PyTreeNode):
 
 @jax.jit
 def logits(conf: Float[Array, '...']) -> Float[Array, '...']:
-  """Logits of confidences; those of 0 and 1 are finite, too."""
+  """Logits of confidences, clipped so that those of 0 and 1 are finite."""
   return special.logit(jnp.clip(conf, _FLOOR, 1.0 - _FLOOR))
 
 
@@ -77,13 +78,13 @@ def recalibrated_logits(
 def apply(
   fitted: Recalibrator, conf: Float[Array, '...']
 ) -> Float[Array, '...']:
-  """Confidences after the tilt; monotone in those before it."""
+  """Confidences after the tilt; they increase with the confidences before."""
   return special.expit(recalibrated_logits(fitted, conf))
 
 
 @jax.jit
 def tau(fitted: Recalibrator, conf: Float[Array, '...']) -> Float[Array, '...']:
-  """The tilt itself, in nats: what to give `tilt.tilted` and `reweighted`."""
+  """The tilt tau(c) in nats, for `tilt.tilted` and `tilt.reweighted`."""
   return recalibrated_logits(fitted, conf) - logits(conf)
 
 
@@ -96,7 +97,7 @@ def _fit(knots, x_N, correct_N, penalty):
   part_NJ = _lengths(knots, x_N)
 
   def unpack(free):
-    # softplus(0.5413) = 1: at zero the map is the identity.
+    # softplus(0.541325) = 1, so free = 0 gives the identity.
     return knots[0] + free[0], jax.nn.softplus(0.541325 + free[1:])
 
   def loss(free):
@@ -115,17 +116,17 @@ def fit(
   pieces: int = 4,
   penalty: float = 1e-3,
 ) -> Recalibrator:
-  """The monotone spline of least log loss on a calibration split.
+  """Fits the monotone spline that minimises log loss on a calibration split.
 
   Args:
     conf: in [0, 1]; may be frequencies k/M.
     correct: 0 or 1, or a probability.
-    pieces: J, between quantiles of the logits; 1 is Platt's scaling.
-    penalty: on slopes away from 1, in nats an answer: without evidence for a
-      change there is none.
+    pieces: J; knots are quantiles of the logits, and 1 piece is Platt scaling.
+    penalty: on the squared distance of slopes from 1, in nats per answer; it
+      keeps the identity where there is no evidence for a change.
 
   Raises:
-    ValueError: shapes do not fit, or a number lies outside its range.
+    ValueError: shapes do not fit, or a number is outside its range.
   """
   binned.check('calibration split', conf, np.round(correct))
   if pieces < 1 or not penalty > 0:
@@ -135,7 +136,7 @@ def fit(
     )
   x_N = logits(conf)
   at = np.quantile(np.asarray(x_N), np.linspace(0.0, 1.0, pieces + 1))
-  # Where many answers share a confidence, quantiles do; pieces keep a width.
+  # Quantiles coincide if many answers share a confidence: keep a least width.
   knots = at[0] + np.maximum.accumulate(at - at[0] + 1e-3 * np.arange(len(at)))
   return _fit(jnp.asarray(knots, jnp.float32), x_N, correct, penalty)
 
@@ -144,10 +145,10 @@ def fit(
 def recovered(
   fitted: Recalibrator, conf: Float[Array, ' N'], correct: Float[Array, ' N']
 ) -> Float[Array, '']:
-  """The loss that the tilt saves on these answers, in nats an answer.
+  """The loss that the tilt saves on these answers, in nats per answer.
 
-  Negative if it costs. On held-out answers it is the part of `binned.loss_gap`,
-  which is never negative, that could be recovered.
+  It is negative if the tilt increases the loss. On held-out answers it is the
+  part of `binned.loss_gap` that can be recovered.
   """
   change = tilt.loss_change(
     tau(fitted, conf), jnp.clip(conf, _FLOOR, 1.0 - _FLOOR), correct
@@ -163,10 +164,11 @@ def tilt_by_level(
   *,
   levels: int,
 ) -> Float[Array, ' L']:
-  """The t of least loss at each level, by Newton's method: tau of any form.
+  """The tilt t with the least loss at each level, by Newton's method.
 
-  Confidences of a level may differ; if they do not, this is t* of
-  `tilt.best_tilt`. Within `MOST` of zero; 0 for a level without answers.
+  This is tau without a parametric form. Confidences within a level may differ;
+  if they are equal, t is t* of `tilt.best_tilt`. |t| is at most `MOST`; t is 0
+  for a level without answers.
   """
   conf = jnp.clip(conf, _FLOOR, 1.0 - _FLOOR)
 

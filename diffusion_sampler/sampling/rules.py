@@ -1,13 +1,14 @@
 """Unmasking rules: which masked positions to write at a pass.
 
 Every rule is `rule(stats, masked, block, key) -> action` and decides each row
-by itself. It chooses among the eligible positions, which are masked and in the
-row's current block. It takes at least one where there are any (a pass of
-Dream's schedules may write nothing), and breaks ties by the lowest index.
-Section 3 of docs/papers/diffusion_sampler.md says where each comes from.
+independently. It chooses among the eligible positions, which are masked and in
+the row's current block. It takes at least one position if any is eligible
+(except that a pass of Dream's schedules may write nothing), and breaks ties by
+the lowest index. Section 3 of docs/papers/diffusion_sampler.md gives the source
+of each rule.
 
 A row leaves a block after as many passes as the block has positions, so a
-schedule has at most that many steps, whatever its `steps` says.
+schedule has at most that many steps, even if its `steps` is larger.
 
 Shapes: B sequences, L answer positions, h earlier passes.
 """
@@ -24,23 +25,23 @@ from diffusion_sampler.sampling import stats as stats_lib
 from lm import inference
 
 SCORES = ('confidence', 'margin', 'entropy')
-# Whose probability a bound is compared with.
+# The token whose probability a bound reads, see `confidence`.
 OF = ('best', 'drawn')
-# The rank of what is not eligible: beyond any count.
+# The rank of a position that is not eligible, larger than any count.
 LAST = 2**30
-# The smallest value of a field of a rule, and the values that it may take.
+# The least value of a rule's field, and the known values of a rule's field.
 _LEAST = {'count': 1, 'steps': 1, 'passes': 1, 'noise': 0}
 _KNOWN = {'by': SCORES, 'of': OF}
 
 
 class Block(struct.PyTreeNode):
-  """Where each row is.
+  """The current block of each row.
 
   Attributes:
-    inside: the positions of its current block.
-    passes: passes it has spent on this block.
-    begun: how many masks the block had when it was entered.
-    nfe: passes it has spent altogether.
+    inside: whether a position is in the row's current block.
+    passes: number of passes that the row has spent on this block.
+    begun: number of masks in the block when the row entered it.
+    nfe: number of passes that the row has spent in total.
   """
 
   inside: Bool[Array, 'B L']
@@ -50,10 +51,11 @@ class Block(struct.PyTreeNode):
 
 
 class Reach:
-  """What a rule needs beyond the numbers of this pass; nothing by default.
+  """The optional statistics that a rule needs; none by default.
 
-  `passes`: earlier passes that `stats.divergence` reaches back. `tops`: how
-  many probabilities `stats.top` has.
+  Attributes:
+    passes: number of earlier passes in `stats.divergence`.
+    tops: number of probabilities in `stats.top`.
   """
 
   passes = 0
@@ -67,7 +69,7 @@ Rule = Callable[
 
 
 def score(stats: stats_lib.Stats, by: str) -> Float[Array, 'B L']:
-  """How sure the denoiser is, larger is surer.
+  """The denoiser's certainty by the score named `by`; larger is more certain.
 
   'confidence' is the probability of the token that would be written.
   """
@@ -77,11 +79,12 @@ def score(stats: stats_lib.Stats, by: str) -> Float[Array, 'B L']:
 
 
 def confidence(stats: stats_lib.Stats, of: str) -> Float[Array, 'B L']:
-  """What a bound on confidence reads: the same for both where nothing is drawn.
+  """The probability that a bound on confidence reads.
 
-  'best' is the largest probability, 'drawn' that of the token that would be
-  written (Fast-dLLM). With a temperature above 0 they differ: a bound on the
-  best lets an unlikely draw through at a position of which the model is sure.
+  'best' is the largest probability. 'drawn' is the probability of the token
+  that would be written (Fast-dLLM). They differ only with a temperature above
+  0: then a bound on 'best' accepts an unlikely draw at a position where the
+  model is certain.
   """
   return stats.confidence if of == 'best' else stats.chosen
 
@@ -89,10 +92,10 @@ def confidence(stats: stats_lib.Stats, of: str) -> Float[Array, 'B L']:
 def better(
   score_BL: Float[Array, 'B L'], eligible_BL: Bool[Array, 'B L']
 ) -> Bool[Array, 'B L L']:
-  """[b, k, j]: j is eligible and comes before k, ties by the lowest index.
+  """[b, k, j]: whether j is eligible and ranks before k.
 
-  Compared pair by pair: for the few hundred positions of an answer that is
-  faster than sorting, on every device.
+  Ties go to the lowest index. Comparing all pairs is faster than sorting on
+  every device, for the few hundred positions of an answer.
   """
   index_L = jnp.arange(score_BL.shape[-1])
   mine, theirs = score_BL[:, :, None], score_BL[:, None, :]
@@ -102,7 +105,7 @@ def better(
 
 
 def rank(score_BL, eligible_BL) -> Int[Array, 'B L']:
-  """Place among the eligible, 0 the best; what is not eligible comes last."""
+  """The rank among eligible positions; the best is 0, ineligible ones LAST."""
   place_BL = better(score_BL, eligible_BL).sum(-1)
   return jnp.where(eligible_BL, place_BL, LAST)
 
@@ -110,7 +113,7 @@ def rank(score_BL, eligible_BL) -> Int[Array, 'B L']:
 def first(
   score_BL, eligible_BL, count: int | Int[Array, ' B']
 ) -> Bool[Array, 'B L']:
-  """The `count` best of the eligible, or of each row its own number of them."""
+  """The `count` best eligible positions; `count` may differ by row."""
   if isinstance(count, int) and count == 1:
     return best(score_BL, eligible_BL)
   count_B1 = jnp.asarray(count).reshape(-1, 1)
@@ -118,25 +121,25 @@ def first(
 
 
 def best(score_BL, eligible_BL) -> Bool[Array, 'B L']:
-  """The one best of the eligible, without comparing pair by pair."""
+  """The best eligible position, without comparing all pairs."""
   score_BL = jnp.maximum(score_BL, jnp.finfo(score_BL.dtype).min)
   at_B = inference.argmax(jnp.where(eligible_BL, score_BL, -jnp.inf))
   return eligible_BL & (jnp.arange(score_BL.shape[-1]) == at_B[:, None])
 
 
 def at_least_one(action_BL, score_BL, eligible_BL) -> Bool[Array, 'B L']:
-  """`action_BL`, or the best one where a row has none."""
+  """`action_BL`, or the best eligible position in a row without an action."""
   best_BL = best(score_BL, eligible_BL)
   return jnp.where(action_BL.any(-1, keepdims=True), action_BL, best_BL)
 
 
 def draws(keys: Key[Array, ' B'], length: int, draw=jax.random.uniform):
-  """[B, L] numbers; a row's come from its own key alone."""
+  """Random numbers [B, L]; each row depends on its own key alone."""
   return jax.vmap(lambda key: draw(key, (length,)))(keys)
 
 
 class Checked(Reach):
-  """A rule that checks its fields, which mean the same in every rule."""
+  """A rule that checks its fields; a name means the same in every rule."""
 
   def __post_init__(self):
     for field in dataclasses.fields(self):
@@ -153,7 +156,7 @@ class Checked(Reach):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Random(Checked):
-  """`count` eligible positions, uniformly."""
+  """`count` eligible positions, drawn uniformly."""
 
   count: int = 1
 
@@ -165,10 +168,10 @@ class Random(Checked):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TopK(Checked):
-  """The `count` positions of which the denoiser is surest.
+  """The `count` positions where the denoiser is most certain.
 
-  By confidence: LLaDA's low-confidence remasking with a constant count; by
-  margin: Kim et al. 2025; by entropy: Dream's option of that name.
+  By confidence: LLaDA's low-confidence remasking with a constant count. By
+  margin: Kim et al. 2025. By entropy: Dream's option of that name.
   """
 
   count: int = 1
@@ -181,7 +184,7 @@ class TopK(Checked):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LeftToRight(Checked):
-  """The lowest `count` eligible positions; no paper's, for diagnosis."""
+  """The first `count` eligible positions; ours, for diagnosis."""
 
   count: int = 1
 
@@ -194,10 +197,10 @@ class LeftToRight(Checked):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Threshold(Checked):
-  """Every position at least so confident (Fast-dLLM), or the best one.
+  """Every position with confidence of at least `threshold` (Fast-dLLM).
 
-  Above 1 none is, and the best one is taken at every pass. `of`: whose
-  probability that is, see `confidence`.
+  If there is none, the most confident position; so a threshold above 1 takes
+  one position at every pass. `of`: see `confidence`.
   """
 
   threshold: float = 0.9
@@ -216,9 +219,9 @@ class Threshold(Checked):
 class Factor(Checked):
   """The largest prefix by confidence with (j + 1)(1 - c_(j)) < `factor`.
 
-  Fast-dLLM's other rule. Every j of the prefix must satisfy it, its last one
-  too (a copy of the rule in the wild takes all when only the last fails).
-  `of`: whose probability c is, see `confidence`.
+  Fast-dLLM's other rule. Every j of the prefix must satisfy the inequality, the
+  last one included (one public copy takes the whole prefix if only its last
+  position fails). `of`: which probability c is, see `confidence`.
   """
 
   factor: float = 1.0
@@ -239,8 +242,9 @@ class Factor(Checked):
 class EntropyBounded(Checked):
   """The largest prefix whose entropies exceed their maximum by `bound` at most.
 
-  EB-Sampler (Ben-Hamu et al. 2025): the sum of entropies less the largest one
-  bounds the mutual information within the set. The first always qualifies.
+  EB-Sampler (Ben-Hamu et al. 2025): the sum of entropies minus the largest one
+  bounds the mutual information within the set. The first position always
+  qualifies.
   """
 
   bound: float = 0.1
@@ -254,17 +258,17 @@ class EntropyBounded(Checked):
     entropy_BLL = jnp.where(prefix_BLL, stats.entropy[:, None, :], 0.0)
     excess_BL = entropy_BLL.sum(-1) - entropy_BLL.max(-1)
     alone_BL = prefix_BLL.sum(-1) == 1
-    # The excess never falls along the order, so that this is a prefix.
+    # The excess never decreases along the order, so this set is a prefix.
     return eligible & (alone_BL | (excess_BL <= self.bound))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Klass(Checked):
-  """Confident and settled positions (KLASS, NeurIPS 2025).
+  """Positions that are confident and stable (KLASS, NeurIPS 2025).
 
-  Those whose best token has more than `confidence`, and whose distribution
-  moved by less than `divergence` nats in each of the last `passes` passes;
-  where none is, as `LladaSchedule`.
+  A position qualifies if its best token has a probability above `confidence`
+  and its distribution changed by less than `divergence` nats in each of the
+  last `passes` passes. If none qualifies, the rule is `LladaSchedule`.
   """
 
   confidence: float = 0.6
@@ -280,7 +284,7 @@ class Klass(Checked):
       )
     eligible = masked & block.inside
     settled = (stats.divergence[: self.passes] < self.divergence).all(0)
-    # Divergences across the border of a block are not of this block.
+    # Divergences from before the row entered this block do not count.
     settled &= (block.passes >= self.passes)[:, None]
     ready = eligible & settled & (stats.confidence > self.confidence)
     others = LladaSchedule(steps=self.steps)(stats, masked, block, key)
@@ -289,10 +293,10 @@ class Klass(Checked):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LladaSchedule(Checked):
-  """LLaDA's fixed schedule: a block in `steps` passes, the surest first.
+  """LLaDA's fixed schedule: a block in `steps` passes, most certain first.
 
-  Of m masks pass i writes floor(m / steps), and one more while i < m mod
-  steps; where that is none (more passes than masks), one.
+  Of m masks, pass i writes floor(m / steps), plus one if i < m mod steps, but
+  at least one.
   """
 
   steps: int
@@ -306,7 +310,7 @@ class LladaSchedule(Checked):
 
 
 def _kept_share(block: Block, steps: int) -> Float[Array, ' B']:
-  """s / t of Dream's grid linspace(1, 1e-3, steps + 1); 0 at the last pass.
+  """s / t on Dream's grid linspace(1, 1e-3, steps + 1); 0 at the last pass.
 
   The grid has at most as many steps as the row's block has positions.
   """
@@ -320,8 +324,8 @@ def _kept_share(block: Block, steps: int) -> Float[Array, ' B']:
 class DreamSchedule(Checked):
   """Dream's timesteps: floor(m (1 - s / t)) of m masks, all at the last pass.
 
-  A pass may write nothing. A block of fewer than `steps` positions takes as
-  many steps as it has positions. With `noise` the set is drawn without
+  A pass may write nothing. A block with fewer than `steps` positions takes as
+  many steps as it has positions. With `noise` above 0, the set is drawn without
   replacement from softmax(score / noise) (Dream's alg_temp).
   """
 
@@ -333,7 +337,7 @@ class DreamSchedule(Checked):
     eligible = masked & block.inside
     left_B = eligible.sum(-1)
     share_B = 1.0 - _kept_share(block, self.steps)
-    # A hair more: 10 * (1 - 0.9) is 0.99999 in float32.
+    # The margin corrects rounding: 10 * (1 - 0.9) is 0.99999 in float32.
     count_B = jnp.floor(left_B * share_B + 1e-4).astype(jnp.int32)
     score_BL = score(stats, self.by)
     if self.noise > 0:
@@ -344,11 +348,11 @@ class DreamSchedule(Checked):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ancestral(Checked):
-  """Dream's 'origin', the reverse process itself: each mask by chance.
+  """Dream's 'origin', the reverse process itself, on Dream's grid.
 
-  With probability 1 - s / t, whatever the denoiser thinks of it; all at the
-  last of `steps` passes, or of as many passes as the block has positions.
-  The grid is Dream's.
+  Each masked position is written with probability 1 - s / t, whatever the
+  denoiser's confidence. All are written at the last pass: `steps`, or the
+  number of positions of the block if that is smaller.
   """
 
   steps: int
@@ -374,7 +378,7 @@ KINDS = {
 }
 
 
-# Numbers that may be traced: a sweep over them compiles once.
+# Fields that JAX traces, so that a sweep over them compiles once.
 _TRACED = {
   Threshold: ('threshold',),
   Factor: ('factor',),

@@ -1,8 +1,8 @@
-"""A model answers, is graded, and its activations are kept (store.py).
+"""Asks a model questions, grades its answers, records activations (store.py).
 
-One shard of questions at a time: generate, grade, read the sites, write.
-Shards, resuming and processes are engine.runs.recording's.
-docs/papers/probes.md section 2.
+For each shard of questions: generate, grade, read the sites, write.
+engine.runs.recording handles shards, resuming and processes. Section 2 of
+docs/papers/probes.md.
 """
 
 import dataclasses
@@ -22,23 +22,22 @@ from probes.recording import activations, store
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recording(recording_lib.Recording):
-  """What is asked of which model, and which sites are kept.
+  """A model, its questions, and the sites that are kept: a config section.
 
   Attributes, besides those of `engine.runs.recording.Recording`:
     tasks: names of `corpora.questions.tasks`, or files, see docs/questions.md.
     layers: counted from 0; all layers if empty.
     streams: see activations.py.
     tokens: see activations.py.
-    dtype: of the activations on disk, float32 or bfloat16.
-    max_new_tokens: the most tokens of an answer, which also ends at the end of
-      a line.
-    by_byte: options are ranked by their log-likelihood divided by their bytes,
-      rather than by all of it, which favours short options.
+    dtype: dtype of the activations on disk, float32 or bfloat16.
+    max_new_tokens: the most tokens of an answer; a newline ends it too.
+    by_byte: whether to rank options by log-likelihood per byte. The total
+      log-likelihood favours short options.
   """
 
   HOME: ClassVar[str] = 'activations'
   SUFFIX: ClassVar[str] = store.SUFFIX
-  # Prompts, examples and graders: what a row says changes with them.
+  # Raise it when prompts, examples or graders change what a row holds.
   VERSION: ClassVar[int] = 1
   FREE: ClassVar[tuple[str, ...]] = (*recording_lib.Recording.FREE, 'tasks')
 
@@ -65,17 +64,17 @@ class Recording(recording_lib.Recording):
     sets.check('record.tasks', self.tasks, tasks.NAMES)
 
   def groups(self) -> tuple[str, ...]:
-    """A task is a group."""
+    """The folder of each task, since a task is a group."""
     return tuple(map(sets.key, self.tasks))
 
   def named(self) -> dict[str, str]:
-    """{task as results call it: its group}."""
+    """The group of each task, by the task's name in results."""
     return dict(zip(map(sets.label, self.tasks), self.groups(), strict=True))
 
   def sites(
     self, config: transformer.TransformerConfig
   ) -> tuple[activations.Site, ...]:
-    """The sites that are kept of a model of that shape."""
+    """The sites that are kept, for a model of shape `config`."""
     return activations.sites(
       config.layers,
       wanted=self.layers,
@@ -164,7 +163,7 @@ def record(
 
 
 def _in_text(recording, model, task, asked):
-  """Greedy answers up to a line's end, and whether each is right."""
+  """Greedy answers up to the first newline, and whether each is correct."""
   encode = model.tokenizer.encode
   prompts = [encode(tasks.prompt(task, question)) for question in asked]
   end = encode('\n', add_bos=False)
@@ -186,7 +185,7 @@ def _in_text(recording, model, task, asked):
 
 
 def line_of(ids: Sequence[int], tokenizer) -> list[int]:
-  """The tokens before the first that ends the line or the text."""
+  """The tokens before the first one that ends the line or the text."""
   for count, token in enumerate(ids):
     if token in tokenizer.stop_ids or '\n' in tokenizer.decode([token]):
       return list(ids[:count])
@@ -194,7 +193,7 @@ def line_of(ids: Sequence[int], tokenizer) -> list[int]:
 
 
 def _by_option(recording, model, asked):
-  """The likeliest option, read in full after the question."""
+  """The most likely option, scored in full after the question."""
   encode = model.tokenizer.encode
   options = functools.partial(encode, add_bos=False)
   prompts = [encode(multiple_choice.prompt_of(q)) for q in asked]
