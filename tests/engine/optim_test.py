@@ -1,4 +1,4 @@
-"""The schedule by hand, and what decays."""
+"""The schedule by hand, what decays, and L-BFGS by the normal equations."""
 
 import jax
 import jax.numpy as jnp
@@ -77,6 +77,24 @@ class OptimTest(parameterized.TestCase):
   def test_refuses(self, fields, message):
     with self.assertRaisesRegex(ValueError, message):
       optim.OptimConfig(**fields)
+
+  def test_lbfgs_solves_least_squares(self):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(9, 4)).astype(np.float32)
+    y = rng.normal(size=9).astype(np.float32)
+
+    @jax.jit
+    def fit(x, y):
+      def loss(w):
+        return jnp.sum((x[:, :3] @ w['a'] + x[:, 3] * w['b'] - y) ** 2)
+
+      start = {'a': jnp.zeros(3), 'b': jnp.float32(0)}
+      return optim.lbfgs(loss, start, 30)
+
+    want, *_ = np.linalg.lstsq(x, y)
+    got = fit(x, y)
+    np.testing.assert_allclose(got['a'], want[:3], atol=1e-4)
+    np.testing.assert_allclose(got['b'], want[3], atol=1e-4)
 
 
 if __name__ == '__main__':
