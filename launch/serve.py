@@ -25,7 +25,10 @@ _HOST = flags.DEFINE_string('host', '127.0.0.1', 'address to listen at')
 _PORT = flags.DEFINE_integer('port', 8321, 'port; 0 takes a free one')
 _SLOTS = flags.DEFINE_integer('slots', 8, 'sequences decoded at once')
 _DTYPE = flags.DEFINE_enum(
-  'dtype', 'float32', ('float32', 'bfloat16'), 'bfloat16 is faster, less exact'
+  'dtype',
+  'float32',
+  ('float32', 'bfloat16', 'int8'),
+  'bfloat16 is faster and less exact; int8 takes half of its memory',
 )
 _TOP = flags.DEFINE_integer('top', 5, 'alternatives that logprobs can show')
 _SIZE = flags.DEFINE_integer('size', 2048, 'longest prompt and continuation')

@@ -49,7 +49,7 @@ class Cache(struct.PyTreeNode):
   def create(
     cls, config, batch: int, size: int, padding=None, base=None
   ) -> 'Cache':
-    """An empty cache in the config's dtype; see `place`.
+    """An empty cache in the config's dtype of activations; see `place`.
 
     Args:
       config: of the model.
@@ -74,8 +74,10 @@ class Cache(struct.PyTreeNode):
     def empty(shape):
       # An array each, never one shared: a donated buffer is donated once.
       if config.scan_layers:
-        return jnp.zeros((config.layers, *shape), config.dtype)
-      return tuple(jnp.zeros(shape, config.dtype) for _ in range(config.layers))
+        return jnp.zeros((config.layers, *shape), config.activations)
+      return tuple(
+        jnp.zeros(shape, config.activations) for _ in range(config.layers)
+      )
 
     if padding is None:
       padding = jnp.zeros(batch, jnp.int32)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Int
 
-from lm import ops
+from lm import int8, ops
 
 QUERY_BLOCK = 128
 # A window that leaves nothing out.
@@ -70,8 +70,12 @@ class Dense(nn.Module):
       shape = (*self.features, *inputs)
       axes = (*axes[self.contract :], *axes[: self.contract])
     kernel = param(self, 'kernel', init, shape, axes)
-    kernel = kernel.astype(x.dtype)
-    y = ops.matmul(x, kernel, self.contract, self.outputs_first)
+    if kernel.dtype == jnp.int8:
+      scale = self.get_variable('params', int8.SCALE)
+      y = int8.matmul(x, kernel, scale, self.contract)
+    else:
+      kernel = kernel.astype(x.dtype)
+      y = ops.matmul(x, kernel, self.contract, self.outputs_first)
     if self.has_variable('params', 'lora_a'):  # see lm/lora.py
       low = self.get_variable('params', 'lora_a').astype(x.dtype)
       high = self.get_variable('params', 'lora_b').astype(x.dtype)

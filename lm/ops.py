@@ -21,9 +21,17 @@ from jaxtyping import Array, Bool, Float
 NEVER = -1e30
 
 
-# A bfloat16 row is multiplied among so many: XLA's CPU has no fast kernel for
-# one alone (a tenth of the speed).
+# XLA's CPU has no fast kernel for a row of bfloat16 or int8 that is alone (a
+# tenth of the speed).
 _FEWEST_ROWS = 4
+
+
+def enough_rows(rows: Array) -> Array:
+  """Copies of a row [1, ...] that is alone; more rows as they are."""
+  if len(rows) != 1:
+    return rows
+  rows = jnp.broadcast_to(rows, (_FEWEST_ROWS, *rows.shape[1:]))
+  return jax.lax.optimization_barrier(rows)
 
 
 def _dot(x, kernel, dims, batch=((), ())):
@@ -59,8 +67,7 @@ def matmul(
     x = x.reshape(*leading, *inner)
     axes = (x.ndim - 1,)
   if x.dtype == jnp.bfloat16 and math.prod(leading) == 1:
-    rows = jnp.broadcast_to(x.reshape(1, *inner), (_FEWEST_ROWS, *inner))
-    rows = jax.lax.optimization_barrier(rows)
+    rows = enough_rows(x.reshape(1, *inner))
     y = _dot(rows, kernel, (tuple(range(1, rows.ndim)), ours))[0]
   else:
     y = _dot(x, kernel, (axes, ours))

@@ -31,6 +31,10 @@ ACTIVATIONS = {
 }
 
 
+# What a model computes in. 'int8': matmuls of int8 kernels, see lm/int8.py.
+DTYPES = ('float32', 'bfloat16', 'int8')
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
   """Shape and switches of the model. Widths in units, `rope_base` in radians.
@@ -104,10 +108,20 @@ class TransformerConfig:
         raise ValueError(
           f'model.{field}={getattr(self, field)} must not be negative'
         )
-    if self.dtype not in ('float32', 'bfloat16'):
+    if self.dtype not in DTYPES:
       raise ValueError(
-        f'model.dtype must be float32 or bfloat16, got {self.dtype}'
+        f'model.dtype must be one of {", ".join(DTYPES)}, got {self.dtype}'
       )
+    if self.dtype == 'int8' and not self.fused:
+      raise ValueError(
+        'model.dtype=int8 serves checkpoints that are read for inference, with '
+        'model.fused=True; train in float32 or bfloat16'
+      )
+
+  @property
+  def activations(self) -> str:
+    """Dtype of activations, cache and tables: int8 holds kernels alone."""
+    return 'bfloat16' if self.dtype == 'int8' else self.dtype
 
   def is_local(self, layer: int) -> bool:
     """Whether a layer, counted from 0, sees a window only."""
@@ -330,9 +344,9 @@ class Transformer(nn.Module):
       (c.vocab_size, c.width),
       ('vocab', 'embed'),
     )
-    x = table[tokens].astype(c.dtype)
+    x = table[tokens].astype(c.activations)
     if c.embed_scale:
-      x = x * jnp.asarray(c.width**0.5, c.dtype)
+      x = x * jnp.asarray(c.width**0.5, c.activations)
     if not c.tied:
       layers.param(
         self,

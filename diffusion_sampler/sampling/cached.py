@@ -238,7 +238,7 @@ def sample(
     return canvas, known, cache
 
   shape = len(keys), layout.answer
-  hidden = jnp.zeros((*shape, config.width), config.dtype)
+  hidden = jnp.zeros((*shape, config.width), config.activations)
   stats = jax.tree.map(
     lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(judge, hidden, keys)
   )

@@ -42,7 +42,7 @@ class Recording:
     model: name or path of the model, see `lm.checkpoints.hub.resolve`.
     questions: number of questions of each set.
     seed: of the choice of questions, and of whatever is drawn.
-    compute: dtype of the model's computation, float32 or bfloat16.
+    compute: dtype of the model's computation, float32, bfloat16 or int8.
     file: questions a shard: the most that an interruption loses.
     batch: questions (or sequences) in one pass through the model.
     folder: where the recording is kept; if empty, a folder of the cache with a
@@ -68,7 +68,7 @@ class Recording:
 
   def __post_init__(self):
     self.check_positive('questions', 'file', 'batch')
-    self.check_one_of('compute', ('float32', 'bfloat16'))
+    self.check_one_of('compute', ('float32', 'bfloat16', 'int8'))
 
   def check_positive(self, *names: str) -> None:
     """Raises ValueError if a field is below one."""

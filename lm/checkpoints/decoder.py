@@ -32,7 +32,8 @@ def open_decoder(
   Args:
     name: see `hub.resolve`.
     accept_licence: see `hub.resolve`.
-    dtype: of parameters and computation; bfloat16 is faster and less exact.
+    dtype: of parameters and computation; bfloat16 is faster and less exact,
+      and int8 (lm/int8.py) takes half of its memory.
     what: key of the config that names the model, for messages.
     **overrides: fields of TransformerConfig.
 

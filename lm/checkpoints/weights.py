@@ -24,7 +24,7 @@ import safetensors.numpy
 from flax import traverse_util
 
 from engine.runs import writer
-from lm import layout, lora, transformer
+from lm import int8, layout, lora, transformer
 from lm.checkpoints import families, gguf_config, hf_config
 
 INDEX = 'model.safetensors.index.json'
@@ -237,7 +237,7 @@ def _read(source, row: families.Row) -> np.ndarray:
   return ours
 
 
-def _layers(read, rows, config, dtype) -> Iterator[tuple[str, np.ndarray]]:
+def _layers(read, rows, config, dtype: str) -> Iterator[tuple[str, np.ndarray]]:
   """The parameters of all layers by path, as the config lays them.
 
   Theirs are views with outputs first, and keep that order when they are cast:
@@ -245,11 +245,15 @@ def _layers(read, rows, config, dtype) -> Iterator[tuple[str, np.ndarray]]:
   ones what is stacked into one module.
   """
 
+  # Int8 is rounded from all that a checkpoint knows.
+  held = jnp.dtype('float32' if dtype == 'int8' else dtype)
+
   def block(rows):
     tree = traverse_util.unflatten_dict(
-      {tuple(row.path.split('/')[1:]): read(row).astype(dtype) for row in rows}
+      {tuple(row.path.split('/')[1:]): read(row).astype(held) for row in rows}
     )
     tree = layout.join(tree) if config.fused else tree
+    tree = int8.quantize_block(tree) if dtype == 'int8' else tree
     return traverse_util.flatten_dict(tree, sep='/')
 
   by_layer = [
@@ -271,7 +275,7 @@ def _layers(read, rows, config, dtype) -> Iterator[tuple[str, np.ndarray]]:
     for index, rows in enumerate(by_layer):
       for path, value in block([r for r in rows if module(r) == name]).items():
         if not index:
-          stacks[path] = np.empty((len(by_layer), *value.shape), dtype)
+          stacks[path] = np.empty((len(by_layer), *value.shape), value.dtype)
         stacks[path][index] = value
     for path, stack in stacks.items():
       yield f'layers/block/{path}', stack
@@ -312,6 +316,7 @@ def load(
   Raises:
     CheckpointError: a missing, extra or misshapen tensor, a file that is cut,
       an unknown tensor type, a missing shard.
+    ValueError: dtypes that do not go together.
     FileNotFoundError: there is nothing at `path`.
   """
   source = path
@@ -321,7 +326,16 @@ def load(
   config = dataclasses.replace(config, **overrides)
   if config.fused and shardings is not None:
     raise ValueError('fused: join with layout.fuse after loading into shards')
-  dtype = jnp.dtype(param_dtype)
+  if (param_dtype == 'int8') != (config.dtype == 'int8'):
+    raise ValueError(
+      f'param_dtype={param_dtype} and dtype={config.dtype}: both are int8, or '
+      'neither is'
+    )
+
+  # Tables and the last norm have no kernels.
+  outside_dtype = jnp.dtype(
+    'bfloat16' if param_dtype == 'int8' else param_dtype
+  )
 
   def put(path, value):
     sharding = None if shardings is None else _lookup(shardings, path)
@@ -336,9 +350,9 @@ def load(
     value = read(row)
     if table is not None and row.path in ('embedding', 'unembedding'):
       value = table(value)
-    put(row.path, value.astype(dtype))
+    put(row.path, value.astype(outside_dtype))
     del value
-  for path, value in _layers(read, inside, config, dtype):
+  for path, value in _layers(read, inside, config, param_dtype):
     put(path, value)
   size = len(params['embedding'])
   config = dataclasses.replace(config, vocab_size=size)
@@ -359,8 +373,13 @@ def export(
   Raises:
     FileExistsError: something lies at `folder`.
     ValueError: transformers has no class for the family, or no field for a
-      switch of the config.
+      switch of the config; or the parameters are int8.
   """
+  if config.dtype == 'int8':
+    raise ValueError(
+      'expected float32 or bfloat16 parameters to export, came int8; load the '
+      'checkpoint again without dtype=int8'
+    )
   folder = pathlib.Path(folder)
   if folder.exists():
     raise FileExistsError(f'expected nothing at {folder}, found something')

@@ -51,7 +51,7 @@ class _Slots(struct.PyTreeNode):
 def _empty(config, slots, size, chunk, top):
   return _Slots(
     cache=caches.Cache.create(config, slots, size),
-    hidden=jnp.zeros((slots, config.width), config.dtype),
+    hidden=jnp.zeros((slots, config.width), config.activations),
     keys=jax.random.split(jax.random.key(0), slots),
     steps=jnp.zeros(slots, jnp.int32),
     limits=jnp.zeros(slots, jnp.int32),

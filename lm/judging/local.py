@@ -40,7 +40,7 @@ class Local:
     Args:
       name: see `hub.resolve`.
       accept_licence: see `hub.resolve`.
-      dtype: of parameters and computation; bfloat16 is faster and less exact.
+      dtype: of parameters and computation, see `decoder.open_decoder`.
       slots: see `continuous_batching.Engine`.
       size: see `continuous_batching.Engine`.
       top: see `continuous_batching.Engine`.
