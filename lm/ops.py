@@ -15,7 +15,7 @@ import math
 import einops
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 # Finite, so that a fully masked row stays finite in any dtype.
 NEVER = -1e30
@@ -56,18 +56,18 @@ def matmul(
   then lies together, and XLA's CPU, which lays a kernel out anew for every
   product, does so in up to a third less time. It shows where rows are few.
   """
-  leading, inner = x.shape[: x.ndim - contract], x.shape[x.ndim - contract :]
+  leading = x.shape[: x.ndim - contract]
   outputs = kernel.shape[contract:]
   axes, ours = tuple(range(x.ndim - contract, x.ndim)), tuple(range(contract))
   if outputs_first:
     outputs = kernel.shape[:-contract]
-    # As a matrix: a kernel of more axes is copied with its inputs first.
+    # Both as matrices: where either has more axes, XLA copies the kernel with
+    # its inputs first, all of them at every call of a loop.
     kernel = kernel.reshape(math.prod(outputs), -1)
-    inner, ours = (kernel.shape[1],), (1,)
-    x = x.reshape(*leading, *inner)
-    axes = (x.ndim - 1,)
+    x = x.reshape(math.prod(leading), -1)
+    axes, ours = (1,), (1,)
   if x.dtype == jnp.bfloat16 and math.prod(leading) == 1:
-    rows = enough_rows(x.reshape(1, *inner))
+    rows = enough_rows(x.reshape(1, *x.shape[x.ndim - len(axes) :]))
     y = _dot(rows, kernel, (tuple(range(1, rows.ndim)), ours))[0]
   else:
     y = _dot(x, kernel, (axes, ours))
@@ -89,6 +89,35 @@ def _matmul_bwd(contract, outputs_first, saved, g):
 
 
 matmul.defvjp(_matmul_fwd, _matmul_bwd)
+
+
+def take(table: Float[Array, 'V D'], ids: Int[Array, '...']) -> Array:
+  """Rows of a table, [..., D].
+
+  Of bfloat16 they are gathered as integers: XLA's CPU would gather from a
+  float32 copy of the whole table, made anew at every call. The barrier keeps a
+  loop from copying the table as integers once before it begins.
+  """
+  return _take_bits(table, ids) if table.dtype == jnp.bfloat16 else table[ids]
+
+
+@jax.custom_vjp
+def _take_bits(table, ids):
+  table, ids = jax.lax.optimization_barrier((table, ids))
+  bits = jax.lax.bitcast_convert_type(table, jnp.uint16)
+  return jax.lax.bitcast_convert_type(bits[ids], jnp.bfloat16)
+
+
+def _take_bits_fwd(table, ids):
+  return _take_bits(table, ids), (table, ids)
+
+
+def _take_bits_bwd(saved, g):
+  table, ids = saved
+  return jnp.zeros_like(table).at[ids].add(g), None
+
+
+_take_bits.defvjp(_take_bits_fwd, _take_bits_bwd)
 
 
 def gelu(x: Array) -> Array:

@@ -344,7 +344,7 @@ class Transformer(nn.Module):
       (c.vocab_size, c.width),
       ('vocab', 'embed'),
     )
-    x = table[tokens].astype(c.activations)
+    x = ops.take(table, tokens).astype(c.activations)
     if c.embed_scale:
       x = x * jnp.asarray(c.width**0.5, c.activations)
     if not c.tied:

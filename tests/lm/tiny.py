@@ -26,14 +26,18 @@ def peer(family: str = 'llama', **fields):
   return weights.load(files.PEERS / family, **fields)
 
 
+def abstract(config: transformer.TransformerConfig):
+  """Shapes of a model's parameters."""
+  init = transformer.Transformer(config).init
+  tokens = jax.ShapeDtypeStruct((1, 2), jnp.int32)
+  return nn.unbox(jax.eval_shape(init, jax.random.key(0), tokens))['params']
+
+
 @functools.cache
 def params(
   config: transformer.TransformerConfig, seed: int = 0, spread: float = 0.4
 ):
   """Parameters drawn on the host: `spread` wide around 0, scales around 1."""
-  init = transformer.Transformer(config).init
-  tokens = jax.ShapeDtypeStruct((1, 2), jnp.int32)
-  shapes = nn.unbox(jax.eval_shape(init, jax.random.key(0), tokens))
   rng = np.random.default_rng(seed)
 
   def draw(path, leaf):
@@ -41,7 +45,7 @@ def params(
     drawn += path[-1].key == 'scale'
     return jax.device_put(drawn.astype(leaf.dtype))
 
-  return jax.tree.map_with_path(draw, shapes['params'])
+  return jax.tree.map_with_path(draw, abstract(config))
 
 
 def stacked(config: transformer.TransformerConfig, params):

@@ -218,7 +218,7 @@ class TransformerTest(parameterized.TestCase):
     ({'heads': 5}, 'model.width=24 must divide'),
     ({'kv_heads': 3}, 'multiple of model.kv_heads=3'),
     ({'head_dim': 5}, 'must be even'),
-    ({'dtype': 'float16'}, 'float32 or bfloat16'),
+    ({'dtype': 'float16'}, 'float32, bfloat16, int8'),
   )
   def test_refuses_what_does_not_fit(self, change, message):
     fields = dict(vocab_size=19, layers=1, width=24, heads=4, mlp_width=8)
@@ -275,6 +275,25 @@ class OpsTest(parameterized.TestCase):
       got,
       want,
     )
+
+  def test_rows_of_a_table(self):
+    (table,) = normal(0, (9, 4))
+    ids = jnp.array([[3, 0, 3], [8, 3, 1]])
+
+    def ours(table):
+      rows = ops.take(table.astype(jnp.bfloat16), ids).astype(jnp.float32)
+      return (rows * jnp.arange(3)[:, None]).sum(), rows
+
+    (total, rows), slope = jax.jit(jax.value_and_grad(ours, has_aux=True))(
+      table
+    )
+    half = np.asarray(jnp.asarray(table, jnp.bfloat16), np.float32)
+    np.testing.assert_array_equal(rows, half[np.asarray(ids)])
+    # Row 3 stands in columns 0, 2 and 1, row 0 in 1, row 1 in 2, row 8 in 0.
+    want = np.zeros((9, 4))
+    want[3], want[0], want[1] = 0 + 2 + 1, 1, 2
+    np.testing.assert_array_equal(slope, want)
+    self.assertAlmostEqual(total, (half * want).sum(), places=4)
 
   def test_attend(self):
     q, k, v, chance = normal(

@@ -1,5 +1,6 @@
 """Batched sampling against one prompt at a time and no cache."""
 
+import functools
 from unittest import mock
 
 import jax
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
+from lm import transformer
 from lm.decoding import generate
 from tests.lm import tiny
 
@@ -207,6 +209,43 @@ class SampleTest(parameterized.TestCase):
     for prompt in ([1], [1, 2, 3], list(range(16))):
       draw(model, [prompt], jax.random.key(0), max_new_tokens=11)
     self.assertEqual(generate._run._cache_size() - before, 1)
+
+  def test_a_call_copies_no_weights(self):
+    config = transformer.TransformerConfig(
+      vocab_size=16384,
+      layers=1,
+      width=128,
+      heads=2,
+      mlp_width=2048,
+      fused=True,
+      dtype='bfloat16',
+    )
+    half = jax.tree.map(
+      lambda a: jax.ShapeDtypeStruct(a.shape, jnp.bfloat16),
+      tiny.abstract(config),
+    )
+    state, base = jax.eval_shape(
+      functools.partial(generate._begin, config, num_samples=1),
+      half,
+      jnp.zeros((2, 16), jnp.int32),
+      jnp.zeros(2, jnp.int32),
+      jax.random.key(0),
+      jnp.zeros((2, 4)),
+    )
+    run = generate._run.lower(
+      config,
+      half,
+      state,
+      np.int32(0),
+      base,
+      top_k=0,
+      top_p=1.0,
+      stop=(),
+      process=None,
+    )
+    # Logits of two rows come to 128 KiB, the smallest kernel of the MLP to 512.
+    temporary = run.compile().memory_analysis().temp_size_in_bytes
+    self.assertLess(temporary, 2**19)
 
   def test_bad_input(self):
     model = tiny.peer()
