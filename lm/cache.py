@@ -178,6 +178,32 @@ class Cache(struct.PyTreeNode):
     )
 
 
+def grown(cache: Cache, size: int) -> Cache:
+  """`cache` with `size` slots: what it has read comes first, the rest is stale.
+
+  Raises:
+    ValueError: it has more slots.
+  """
+  if size < cache.size:
+    raise ValueError(f'expected at least {cache.size} slots, came {size}')
+
+  def longer(a, axis):
+    half = a.dtype == jnp.bfloat16
+    a = jax.lax.bitcast_convert_type(a, jnp.uint16) if half else a
+    # The oldest slot is the one that would be written next.
+    a = jnp.roll(a, -cache.cursor, axis)
+    rest = [(0, 0)] * a.ndim
+    rest[axis] = (0, size - cache.size)
+    a = jnp.pad(a, rest)
+    return jax.lax.bitcast_convert_type(a, jnp.bfloat16) if half else a
+
+  return cache.replace(
+    keys=jax.tree.map(lambda a: longer(a, -1), cache.keys),
+    values=jax.tree.map(lambda a: longer(a, -2), cache.values),
+    cursor=jnp.int32(cache.size % size),
+  )
+
+
 def write(pair, k_BTKH, v_BTKH, cursor):
   """One layer's (keys, values) with new positions from slot `cursor` on."""
   keys, values = pair

@@ -25,6 +25,8 @@ from lm import transformer
 from lm.decoding import generate, sampling
 from lm.decoding.drawn import Result, Token
 
+# A cache of fewer slots costs hardly less.
+_FEWEST_SLOTS = 256
 # Stop ids a request may have; a fixed number, so that none compiles again.
 MOST_STOPS = 16
 
@@ -66,27 +68,38 @@ def _empty(config, slots, size, chunk, top):
   )
 
 
-@functools.partial(jax.jit, static_argnums=0, donate_argnums=2)
-def _admit(config, params, slots, row, tokens_1T, padding_1, settings):
-  """Reads a prompt and gives it the slot `row`."""
+@functools.partial(jax.jit, static_argnums=0)
+def _read(config, params, tokens_1T, padding_1):
+  """What follows a prompt [1, D], and its cache."""
   cache = caches.Cache.create(config, *tokens_1T.shape, padding_1)
   out = transformer.Transformer(config).apply(
     {'params': params}, tokens_1T, cache=cache
   )
+  return out.hidden[:, -1], out.cache
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _admit(slots, row, hidden_1D, cache, settings):
+  """Gives a prompt that was read the slot `row`."""
   key = jax.random.fold_in(jax.random.key(settings['seed']), 0)
   fields = {n: value for n, value in settings.items() if n != 'seed'} | {
     'keys': key,
-    'hidden': out.hidden[0, -1],
+    'hidden': hidden_1D[0],
     'done': False,
     'steps': 0,
   }
   return slots.replace(
-    cache=caches.place(slots.cache, out.cache, row),
+    cache=caches.place(slots.cache, cache, row),
     **{
       name: getattr(slots, name).at[row].set(value)
       for name, value in fields.items()
     },
   )
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _grow(slots, size):
+  return slots.replace(cache=caches.grown(slots.cache, size))
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=2)
@@ -173,7 +186,8 @@ class Engine:
       config: of the model.
       params: of the model; `layout.fuse` them to decode faster.
       slots: B, requests at work at once.
-      size: longest prompt and continuation together; sets the memory.
+      size: longest prompt and continuation together. The cache grows up to
+        it, as what is at work asks for: a step attends to every slot.
       chunk: C, steps between two looks at the queue while nothing ends.
       top: K, alternatives reported with each token.
     """
@@ -182,13 +196,20 @@ class Engine:
         raise ValueError(f'{name} must be at least 1, got {value}')
     self.size = size
     self._model = config, params
-    self._slots = _empty(config, slots, size, chunk, top)
+    self._empty = functools.partial(_empty, config, slots)
+    self._counts = chunk, top
+    self._slots = self._empty(self._room(1), *self._counts)
     self._at_work: list[_Request | None] = [None] * slots
     self._queue: collections.deque[_Request] = collections.deque()
     self._changed = threading.Condition()
     self._open = False
     self._error: Exception | None = None
     self._thread = threading.Thread(target=self._work, daemon=True)
+
+  @property
+  def slots_of_cache(self) -> int:
+    """Positions of a slot that the cache holds now."""
+    return self._slots.cache.size
 
   def __enter__(self) -> 'Engine':
     self._open = True
@@ -301,15 +322,26 @@ class Engine:
       tokens_1T, padding_1 = generate.pad_front(
         [request.prompt], most=self.size
       )
+      self._make_room(len(request.prompt) + int(request.settings['limits']))
       self._at_work[row] = request
       self._slots = _admit(
-        *self._model,
         self._slots,
         np.int32(row),
-        tokens_1T,
-        padding_1,
+        *_read(*self._model, tokens_1T, padding_1),
         request.settings,
       )
+
+  def _room(self, length: int) -> int:
+    """Slots of a cache for a text of `length`; few sizes, each compiled."""
+    return min(self.size, max(_FEWEST_SLOTS, generate.bucket(length)))
+
+  def _make_room(self, length: int) -> None:
+    """A cache that is long enough; as short as that where nobody is at work."""
+    size, has = self._room(length), self.slots_of_cache
+    if size > has:
+      self._slots = _grow(self._slots, size)
+    elif size < has and not any(self._at_work):
+      self._slots = self._empty(size, *self._counts)
 
   def _step(self) -> None:
     """Some steps for all, and their tokens to the callers."""

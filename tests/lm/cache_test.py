@@ -115,6 +115,32 @@ class CacheTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, 'at most 3 slots to place, came 7'):
       caches.place(one, whole, 0)
 
+  @parameterized.product(dtype=('float32', 'bfloat16'), cursor=(0, 2))
+  def test_grown(self, dtype, cursor):
+    # Each slot holds the time at which it was written, oldest at the cursor.
+    config = dataclasses.replace(CONFIG, dtype=dtype)
+    cache = tiny.cache(config, 2, 3)
+    times = np.roll([0, 1, 2], cursor)
+    cache = cache.replace(
+      keys=(cache.keys[0] + jnp.asarray(times, dtype),),
+      values=(cache.values[0] + jnp.asarray(times, dtype)[:, None],),
+      cursor=jnp.int32(cursor),
+      lengths=jnp.array([3, 2]),
+    )
+    got = jax.jit(caches.grown, static_argnums=1)(cache, 5)
+    np.testing.assert_array_equal(
+      got.keys[0][:, :, :, :3] * 1.0, [[[[0, 1, 2]] * 4]] * 2
+    )
+    np.testing.assert_array_equal(got.values[0][0, 0, :3, 1], [0, 1, 2])
+    self.assertEqual((int(got.cursor), got.size), (3, 5))
+    # What is written next lies in slot 3; the rows see three and two before it.
+    _, mask = seen_by_next(got, 1, None)
+    np.testing.assert_array_equal(
+      mask[:, 0], [[1, 1, 1, 1, 0], [0, 1, 1, 1, 0]]
+    )
+    with self.assertRaisesRegex(ValueError, 'at least 5 slots, came 4'):
+      caches.grown(got, 4)
+
   def test_rows_may_come_several_times(self):
     for scan_layers, axis in ((False, 0), (True, 1)):
       config = transformer.TransformerConfig(

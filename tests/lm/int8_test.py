@@ -102,8 +102,8 @@ class ModelTest(parameterized.TestCase):
     got = np.asarray((out.hidden @ table.T).astype(jnp.float32))
     error = np.linalg.norm(got - want) / np.linalg.norm(want)
     # Rounding changes a factor of standard deviation s by
-    # peak / 127 / 12 ** .5, 1% of s where the peak is 4 s: 1.4% a product, 4% after eight in a row
-    # (two layers), and more where a norm divides.
+    # peak / 127 / 12 ** .5, 1% of s where the peak is 4 s: 1.4% a product, 4%
+    # after eight in a row (two layers), and more where a norm divides.
     self.assertLess(error, 0.1)
     self.assertGreater(error, 1e-4)
 

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import threading
+from unittest import mock
 
 import flax
 import jax
@@ -77,6 +78,30 @@ class EngineTest(parameterized.TestCase):
       self.assertEqual(result.finish, 'stop' if ended else 'length')
       finishes.add(result.finish)
     self.assertEqual(finishes, {'stop', 'length'})
+
+  def test_the_cache_grows_in_mid_decoding_and_shrinks_at_rest(self):
+    # A step attends to every slot, so there are no more than are asked for.
+    self.enter_context(
+      mock.patch.object(continuous_batching, '_FEWEST_SLOTS', 16)
+    )
+    model, engine = self.engine(slots=2, size=100)
+    sizes, later = [], []
+
+    def look(token):
+      del token
+      if not sizes:
+        later.append(engine.submit([7] * 40, max_new_tokens=9))
+      sizes.append(engine.slots_of_cache)
+
+    first = engine.submit(
+      [5, 6], max_new_tokens=20, temperature=0.0, on_token=look
+    )
+    got = [token.id for token in first.result(60).tokens]
+    self.assertEqual(got, tiny.greedy(model.config, model.params, [5, 6], 20))
+    self.assertLen(later[0].result(60).tokens, 9)
+    self.assertEqual((sizes[0], sizes[-1]), (32, 64))
+    engine.submit([5], max_new_tokens=1).result(60)
+    self.assertEqual(engine.slots_of_cache, 16)
 
   def test_alternatives_are_the_best_two(self):
     _, engine = self.engine()
