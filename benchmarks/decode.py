@@ -1,26 +1,32 @@
 r"""Decoding and scoring beside transformers, same weights, same machine.
 
 python -m benchmarks.decode --out=docs/results/decode.json
+python -m benchmarks.decode --model=qwen2_5_coder_1_5b_instruct \
+  --types=bfloat16,int8 --new=17 --shared=2 --questions=8 --repeats=3 \
+  --out=docs/results/decode_qwen.json
 
-SmolLM2-135M, read by theirs from a folder that `weights.export` wrote. Each
-side lives in a process of its own, they take turns, and medians over the
-rounds are compared:
+Theirs are read from a folder that `weights.export` wrote. Each side lives in a
+process of its own, they take turns, and medians over the rounds are compared:
 
-- decode_b32: 32 prompts of 64 tokens, 64 new ones, greedy; tokens a second of
-  decoding alone (reading the prompts is measured apart and taken off), and of
-  the whole call;
-- shared_prefix: 50 samples of each of 8 prompts of 64 tokens, 16 new ones;
-- choice_scoring: 64 x 4 continuations of 4 tokens, 128 tokens shared by the 4.
-  Theirs is a forward pass of every sequence in batches of 32 with logits at
-  the last positions only. --questions of the 64 are timed;
+- decode_bN: N prompts of 64 tokens, --new tokens of each, greedy; tokens a
+  second of decoding alone (reading the prompts is measured apart and taken
+  off), and of the whole call;
+- shared_prefix: 50 samples of each of --shared prompts of 64 tokens, 16 new;
+- choice_scoring: 4 continuations of 4 tokens of each of --questions prefixes of
+  128. Theirs is a forward pass of every sequence in batches of 32 with logits
+  at the last positions only;
 - first_token: one prompt of 64 tokens to its first token, warm.
 
-A ratio is theirs over ours in seconds; *_bf16 compares our fastest number type
-with their bfloat16. `error_bf16` is what bfloat16 changes: the mean difference
-of log-probabilities of the tokens that float32 drew, and the share of those
-that bfloat16 draws too. The floor of a decoding step is the larger of the
-weights' bytes over the measured bandwidth and its FLOPs over the measured
-rate of a large matmul; `share_of_floor` says how much of that is reached.
+A ratio is theirs over ours in seconds, in the first of --types, or in the type
+that it names: *_bf16 compares with their bfloat16, *_int8 our int8 with it too.
+The first type does every task, later ones decode only.
+
+`chain_share` is a decoding step of ours over the bare matmuls of it in one loop
+(decode_sides.chain), `engine_share` a step of the engine for continuous
+batching over one of `generate.sample`. The floor of a step is the larger of the
+weights' bytes over the measured bandwidth and its FLOPs over the measured rate
+of a large matmul. `error_<type>` is what a type changes beside the first:
+benchmarks/decode_error.py.
 """
 
 import collections
@@ -31,145 +37,29 @@ import sys
 import tempfile
 import time
 
-import numpy as np
 import tqdm
 from absl import flags
 
-from benchmarks import alternate
+from benchmarks import alternate, decode_error
+from benchmarks import decode_sides as sides
 from engine import assets
 from engine.runs import results
 from launch import cli
 
+_MODEL = flags.DEFINE_string('model', 'smollm2_135m_instruct', 'an asset')
+_TYPES = flags.DEFINE_list('types', ['float32', 'bfloat16', 'int8'], 'ours')
 _OUT = flags.DEFINE_string('out', '', 'results file; none if empty')
 _REPEATS = flags.DEFINE_integer('repeats', 5, 'rounds; medians are reported')
-_QUESTIONS = flags.DEFINE_integer('questions', 64, 'of 64 that are timed')
+_ROWS = flags.DEFINE_list('rows', ['1', '8', '32'], 'rows that are decoded')
+_NEW = flags.DEFINE_integer('new', 64, 'tokens that are decoded')
+_SHARED = flags.DEFINE_integer('shared', 8, 'prompts of 50 samples')
+_QUESTIONS = flags.DEFINE_integer('questions', 64, 'with 4 choices each')
 _OURS_ONLY = flags.DEFINE_bool('ours_only', False, 'measure our side alone')
 
-ASSET = 'smollm2_135m_instruct'
-PROMPT, NEW, ROWS = 64, 64, 32
-SHARED, SAMPLES, SHORT = 8, 50, 16
-PREFIX, CHOICES, CHOICE = 128, 4, 4
-TASKS = ('prefill_b32', 'whole_b32', 'shared', 'choices', 'first_token')
-
-
-def tokens(*shape: int) -> np.ndarray:
-  """Random ids below the specials' and rare ones' range."""
-  return np.random.default_rng(0).integers(100, 40_000, shape)
-
-
-def ours(dtype: str, questions: int, tasks: tuple[str, ...]):
-  """Our side: seconds of each task."""
-  import jax
-
-  from launch import setup
-  from lm.checkpoints import weights
-  from lm.decoding import generate, scoring
-
-  setup.compile_cache()
-  model = weights.load(
-    assets.fetch(ASSET), fused=True, dtype=dtype, param_dtype=dtype
-  )
-
-  def draw(rows, new, **kwargs):
-    generate.sample(
-      model.config,
-      model.params,
-      tokens(rows, PROMPT).tolist(),
-      jax.random.key(0),
-      max_new_tokens=new,
-      **kwargs,
-    )
-
-  def choices():
-    ids = tokens(questions, PREFIX + CHOICES * CHOICE)
-    options = ids[:, PREFIX:].reshape(questions, CHOICES, CHOICE)
-    scoring.score(
-      model.config, model.params, ids[:, :PREFIX].tolist(), options.tolist()
-    )
-
-  return _runner(
-    {
-      'prefill_b32': functools.partial(draw, ROWS, 1, temperature=0.0),
-      'whole_b32': functools.partial(draw, ROWS, NEW, temperature=0.0),
-      'shared': functools.partial(draw, SHARED, SHORT, num_samples=SAMPLES),
-      'choices': choices,
-      'first_token': functools.partial(draw, 1, 1, temperature=0.0),
-    },
-    tasks,
-    warm=tasks,  # compiles
-  )
-
-
-def theirs(
-  folder: pathlib.Path, dtype: str, questions: int, tasks: tuple[str, ...]
-):
-  """Their side: seconds of each task."""
-  import torch
-  import transformers
-
-  model = transformers.AutoModelForCausalLM.from_pretrained(
-    folder, dtype=getattr(torch, dtype)
-  ).eval()
-  torch.manual_seed(0)
-  model.generation_config.eos_token_id = None
-
-  def draw(rows, new, **kwargs):
-    prompt = torch.tensor(tokens(rows, PROMPT))
-    with torch.inference_mode():
-      model.generate(
-        prompt,
-        attention_mask=torch.ones_like(prompt),
-        max_new_tokens=new,
-        min_new_tokens=new,
-        pad_token_id=0,
-        **kwargs,
-      )
-
-  def choices():
-    ids = tokens(questions, PREFIX + CHOICES * CHOICE)
-    options = ids[:, PREFIX:].reshape(questions * CHOICES, CHOICE)
-    prefix = np.repeat(ids[:, :PREFIX], CHOICES, 0)
-    whole = torch.tensor(np.concatenate([prefix, options], 1))
-    with torch.inference_mode():
-      for rows in whole.split(ROWS):
-        out = model(rows, logits_to_keep=CHOICE + 1).logits[:, :-1].float()
-        out.log_softmax(-1).gather(-1, rows[:, -CHOICE:, None])
-
-  return _runner(
-    {
-      'prefill_b32': functools.partial(draw, ROWS, 1, do_sample=False),
-      'whole_b32': functools.partial(draw, ROWS, NEW, do_sample=False),
-      'shared': functools.partial(
-        draw,
-        SHARED,
-        SHORT,
-        do_sample=True,
-        top_k=0,
-        num_return_sequences=SAMPLES,
-      ),
-      'choices': choices,
-      'first_token': functools.partial(draw, 1, 1, do_sample=False),
-    },
-    tasks,
-    warm=('first_token',),
-  )
-
-
-def _runner(known, tasks, warm):
-  def run(tasks=tasks):
-    seconds = {}
-    for name in tasks:
-      # The short one several times: it is over before a clock's noise is.
-      times = []
-      for _ in range(5 if name == 'first_token' else 1):
-        began = time.perf_counter()
-        known[name]()
-        times.append(time.perf_counter() - began)
-      seconds[name] = statistics.median(times)
-    return seconds
-
-  run(warm)
-  return run
+# Types in the names of ratios.
+_SHORT = {'float32': 'f32', 'bfloat16': 'bf16', 'int8': 'int8'}
+# Slots of the engine whose step is compared; one of --rows.
+ENGINE_ROWS = 8
 
 
 def measured(makers, repeats: int) -> dict[str, dict[str, float]]:
@@ -186,7 +76,7 @@ def measured(makers, repeats: int) -> dict[str, dict[str, float]]:
   }
 
 
-def machine() -> dict[str, float]:
+def machine(types) -> dict[str, float]:
   """What this machine can do: FLOP/s of a large matmul, bytes/s of a sum."""
   import jax
   import jax.numpy as jnp
@@ -201,10 +91,11 @@ def machine() -> dict[str, float]:
     return min(times)
 
   out = {}
-  for dtype in ('float32', 'bfloat16'):
+  for dtype in types:
     a = jnp.ones((2048, 2048), dtype)
+    exact = jnp.int32 if dtype == 'int8' else jnp.float32
     multiply = jax.jit(
-      functools.partial(jnp.matmul, preferred_element_type=jnp.float32)
+      functools.partial(jnp.matmul, preferred_element_type=exact)
     )
     out[f'flops_per_s_{dtype}'] = 2 * 2048**3 / best(multiply, a, a)
   big = jnp.ones(2**27)
@@ -212,100 +103,103 @@ def machine() -> dict[str, float]:
   return out
 
 
-def compare_types(count: int = 16) -> dict[str, float]:
-  """What bfloat16 changes in greedy continuations of article openings."""
-  from corpora.text import sources
-  from lm.checkpoints import pretrained_tokenizer, weights
-  from lm.decoding import generate, scoring
-
-  path = assets.fetch(ASSET)
-  tokenizer = pretrained_tokenizer.CheckpointTokenizer.load(path)
-  documents = sources.open('wiki_summaries', 'test')
-  prompts = [
-    tokenizer.encode(document['text'])[:32]
-    for _, document in zip(range(count), documents, strict=False)
-  ]
-  drawn, logprobs = {}, {}
-  for dtype in ('float32', 'bfloat16'):
-    model = weights.load(path, fused=True, dtype=dtype, param_dtype=dtype)
-    out = generate.greedy(
-      model.config, model.params, prompts, max_new_tokens=32
-    )
-    drawn[dtype] = np.asarray(out.tokens[:, 0])
-    scores = scoring.score(
-      model.config,
-      model.params,
-      prompts,
-      [[row] for row in drawn['float32'].tolist()],
-    )
-    logprobs[dtype] = np.array([s[0].logprobs for s in scores])
-  difference = np.abs(logprobs['float32'] - logprobs['bfloat16'])
-  same = drawn['float32'] == drawn['bfloat16']
-  return {
-    'error_bf16/mean_abs_logprob': float(difference.mean()),
-    'error_bf16/first_token_equal': float(same[:, 0].mean()),
-    'error_bf16/tokens_equal': float(same.mean()),
+def report(seconds, can, config, work: sides.Work) -> dict[str, float]:
+  """Ratios, rates, shares of the chain and of the floor."""
+  out = {
+    f'seconds/{side}/{task}': value
+    for side, tasks in seconds.items()
+    for task, value in tasks.items()
   }
 
+  def step(side, rows, kind=''):
+    tasks = seconds[side]
+    whole = tasks[f'{kind}whole_b{rows}'] - tasks[f'{kind}prefill_b{rows}']
+    return whole / (work.new - 1)
 
-def report(seconds, can, parameters: int) -> dict[str, float]:
-  """Ratios, rates and the share of the floor."""
-  out = {}
-  rates = {}
-  for side, tasks in seconds.items():
-    for task, value in tasks.items():
-      out[f'seconds/{side}/{task}'] = value
-    decoding = tasks['whole_b32'] - tasks['prefill_b32']
-    rates[side] = ROWS * (NEW - 1) / decoding
-    out[f'decode_b32_tokens_per_s/{side}'] = rates[side]
-    out[f'whole_b32_tokens_per_s/{side}'] = ROWS * NEW / tasks['whole_b32']
-  for dtype in ('float32', 'bfloat16'):
-    if f'ours_{dtype}' not in seconds:
-      continue
-    flops = 2 * parameters * ROWS / can[f'flops_per_s_{dtype}']
-    moved = parameters * (4 if dtype == 'float32' else 2) / can['bytes_per_s']
-    floor = max(flops, moved)
-    step = ROWS / rates[f'ours_{dtype}']
-    out |= {
-      f'floor_ms_per_step/{dtype}': 1e3 * floor,
-      f'ms_per_step/{dtype}': 1e3 * step,
-      f'share_of_floor/{dtype}': floor / step,
-    }
-  if 'theirs_float32' in seconds:
-    mine, peer = seconds['ours_float32'], seconds['theirs_float32']
-    fastest = max(rates['ours_float32'], rates['ours_bfloat16'])
-    out |= {
-      'decode_b32_ratio_f32': rates['ours_float32'] / rates['theirs_float32'],
-      'decode_b32_ratio_bf16': fastest / rates['theirs_bfloat16'],
-      'whole_b32_ratio_f32': peer['whole_b32'] / mine['whole_b32'],
-      'shared_prefix_ratio': peer['shared'] / mine['shared'],
-      'choice_scoring_ratio': peer['choices'] / mine['choices'],
-      'first_token_ratio': peer['first_token'] / mine['first_token'],
-    }
+  multiplied = config.multiplied()
+  for side in seconds:
+    who, dtype = side.split('_')
+    for rows in work.rows:
+      out[f'ms_per_step_b{rows}/{side}'] = 1e3 * step(side, rows)
+      out[f'decode_b{rows}_tokens_per_s/{side}'] = rows / step(side, rows)
+      if who == 'ours':
+        share = step(side, rows) / step(side, rows, 'chain_')
+        out[f'chain_share_b{rows}/{dtype}'] = share
+        size = {'float32': 4, 'bfloat16': 2, 'int8': 1}[dtype]
+        floor = max(
+          2 * multiplied * rows / can[f'flops_per_s_{dtype}'],
+          multiplied * size / can['bytes_per_s'],
+        )
+        out[f'share_of_floor_b{rows}/{dtype}'] = floor / step(side, rows)
+  first = _TYPES.value[0]
+  most = step(f'ours_{first}', ENGINE_ROWS, 'engine_')
+  out['engine_share'] = most / step(f'ours_{first}', ENGINE_ROWS)
+  out['chain_share'] = max(
+    out[f'chain_share_b{rows}/{first}'] for rows in work.rows if rows > 1
+  )
+  for dtype, name in (
+    ('float32', 'f32'),
+    ('bfloat16', 'bf16'),
+    ('int8', 'int8'),
+  ):
+    peer = f'theirs_{"bfloat16" if dtype == "int8" else dtype}'
+    if f'ours_{dtype}' in seconds and peer in seconds:
+      for rows in work.rows:
+        ratio = step(peer, rows) / step(f'ours_{dtype}', rows)
+        out[f'decode_b{rows}_ratio_{name}'] = ratio
+  if f'theirs_{first}' in seconds:
+    mine, peer = seconds[f'ours_{first}'], seconds[f'theirs_{first}']
+    for name, task in (
+      ('shared_prefix_ratio', 'shared'),
+      ('choice_scoring_ratio', 'choices'),
+      ('first_token_ratio', 'first_token'),
+    ):
+      out[name] = peer[task] / mine[task]
   return {**out, **can}
+
+
+def _makers(folder: pathlib.Path, work: sides.Work):
+  decoding = sides.decoding(work)
+  others = ['shared', 'choices', 'first_token']
+  out = {}
+  for i, dtype in enumerate(_TYPES.value):
+    ours = [*decoding, *(f'chain_{name}' for name in decoding)]
+    if not i:
+      ours += [f'engine_{n}_b{ENGINE_ROWS}' for n in ('prefill', 'whole')]
+      ours += others
+    out[f'ours_{dtype}'] = functools.partial(
+      sides.ours, _MODEL.value, dtype, work, tuple(ours)
+    )
+    if dtype != 'int8' and not _OURS_ONLY.value:
+      theirs = decoding if i else [*decoding, *others]
+      out[f'theirs_{dtype}'] = functools.partial(
+        sides.theirs, folder, dtype, work, tuple(theirs)
+      )
+  return out
 
 
 def main() -> None:
   began = time.monotonic()
   from lm.checkpoints import weights
 
-  model = weights.load(assets.fetch(ASSET))
-  parameters, half = model.config.parameters(), ('prefill_b32', 'whole_b32')
+  work = sides.Work(
+    rows=tuple(map(int, _ROWS.value)),
+    new=_NEW.value,
+    shared=_SHARED.value,
+    questions=_QUESTIONS.value,
+  )
+  source = weights.open_source(assets.fetch(_MODEL.value))
+  _, config = source.config()
   with tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(temporary) / 'exported'
-    weights.export(folder, *model)
-    del model
-    makers = {
-      f'ours_{dtype}': functools.partial(ours, dtype, _QUESTIONS.value, tasks)
-      for dtype, tasks in (('float32', TASKS), ('bfloat16', half))
-    }
     if not _OURS_ONLY.value:
-      for dtype, tasks in (('float32', TASKS), ('bfloat16', half)):
-        makers[f'theirs_{dtype}'] = functools.partial(
-          theirs, folder, dtype, _QUESTIONS.value, tasks
-        )
-    seconds = measured(makers, _REPEATS.value)
-  out = report(seconds, machine(), parameters) | compare_types()
+      half = _TYPES.value[0]
+      loaded = weights.load(source, param_dtype=half, dtype=half)
+      weights.export(folder, *loaded, dtype=half)
+      del loaded
+    seconds = measured(_makers(folder, work), _REPEATS.value)
+  out = report(seconds, machine(_TYPES.value), config, work)
+  out |= decode_error.compare(_MODEL.value, _TYPES.value)
   for name, value in out.items():
     print(f'{name:<48} {value:,.4g}')
   if _OUT.value:

@@ -146,17 +146,22 @@ class TransformerConfig:
     tables = self.vocab_size * d * (1 if self.tied else 2)
     return self.layers * block + tables + d
 
+  def multiplied(self) -> int:
+    """Number of weights that a token is multiplied with.
+
+    An input embedding of its own is looked up.
+    """
+    table = 0 if self.tied else self.vocab_size * self.width
+    return self.parameters() - table
+
   def train_flops(self, tokens: int, context: int) -> int:
     """FLOPs of forward and backward over `tokens`, matmuls only.
 
-    6 a weight and token (the input embedding is a look-up, the unembedding is
-    not), plus causal attention: half of 12 T H N a token and layer.
+    6 a weight that is multiplied and token, plus causal attention: half of
+    12 T H N a token and layer.
     """
-    weights = self.parameters() - (0 if self.tied else 1) * (
-      self.vocab_size * self.width
-    )
     attention = 6 * context * self.heads * self.head_dim * self.layers
-    return tokens * (6 * weights + attention)
+    return tokens * (6 * self.multiplied() + attention)
 
 
 def is_local(layer: int, *, local_from: int, global_every: int) -> bool:

@@ -364,11 +364,19 @@ def export(
   family: families.Family,
   config: transformer.TransformerConfig,
   params: Mapping[str, Any],
+  *,
+  dtype: str = 'float32',
 ) -> None:
   """Writes a folder that transformers opens: config.json, model.safetensors.
 
-  Float32, whole or not at all: the folder appears under its name when it is
-  complete.
+  Whole or not at all: the folder appears under its name when it is complete.
+
+  Args:
+    folder: where nothing lies as yet.
+    family: of the model.
+    config: of the model.
+    params: of the model; low-rank updates are merged.
+    dtype: of the tensors in the file.
 
   Raises:
     FileExistsError: something lies at `folder`.
@@ -388,7 +396,7 @@ def export(
   params = layout.unrolled(params, config.layers)
   tensors = {}
   for row in families.rows(family, config, 'hf'):
-    value = np.asarray(_lookup(params, row.path), np.float32)
+    value = np.asarray(_lookup(params, row.path)).astype(jnp.dtype(dtype))
     theirs = row.kind.theirs(value, row.heads)
     tensors[row.name] = np.ascontiguousarray(theirs)
   with writer.replace(folder) as building:

@@ -11,11 +11,11 @@ import functools
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lm import cache as caches
 from lm import transformer
+from lm.decoding import generate
 
 # Lengths that a run of new tokens is padded to; one compilation each.
 BUCKETS = (1, 8, 32, 128, 512)
@@ -40,8 +40,8 @@ def _extend(config: transformer.TransformerConfig):
 
   def extend(params, cache, tokens, count):
     out = model.apply({'params': params}, tokens[None], cache=cache)
-    last = out.hidden[0, count - 1].astype(jnp.float32)
-    logits = transformer.unembedding(params).astype(jnp.float32) @ last
+    last = out.hidden[:, count - 1]
+    logits = generate.logits_of(last, transformer.unembedding(params))[0]
     return cache.advanced(out.cache.keys, out.cache.values, count), logits
 
   return jax.jit(extend, donate_argnums=1)
