@@ -55,24 +55,39 @@ def naive_entropy(
   return jnp.exp(log_naive_entropy(sample_logprobs, sample_lengths, real))
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnames='by_length')
 def monte_carlo_entropy(
   sample_logprobs: Float[Array, 'N S L'],
   sample_lengths: Int[Array, 'N S'],
   real: Bool[Array, 'N S'] | None = None,
+  *,
+  by_length: bool = False,
 ) -> Float[Array, ' N']:
   """-mean_s log p(y_s): what sampling estimates of a model's entropy, nats.
 
   It is not one of the paper's eight, whose Eq. 7 differs; the code that the
-  paper builds on uses it, normalised by length, as its regular entropy.
+  paper builds on uses it, normalised by length, as its regular entropy (Malinin
+  and Gales, 2021, arXiv 2002.07650; Kuhn, Gal and Farquhar, 2023, arXiv
+  2302.09664). MonteCarloSequenceEntropy and
+  MonteCarloNormalizedSequenceEntropy of lm-polygraph.
 
   Args:
     sample_logprobs: log-probabilities of the tokens, in nats.
     sample_lengths: number of tokens of each sample.
     real: False where there is no sample; None if all are samples.
+    by_length: each sample's log p is divided by its number of tokens; samples
+      without tokens are left out.
+
+  Returns:
+    0 if no sample is left.
   """
-  logp_NS = single.sequence_logprob(sample_logprobs, sample_lengths)
-  return -jnp.mean(logp_NS, -1, where=real)
+  real_NS = jnp.ones(sample_lengths.shape, bool) if real is None else real
+  of_sample = single.sequence_logprob
+  if by_length:
+    of_sample, real_NS = single.mean_logprob, real_NS & (sample_lengths > 0)
+  logp_NS = of_sample(sample_logprobs, sample_lengths)
+  total_N = jnp.where(real_NS, logp_NS, 0.0).sum(-1)
+  return -total_N / jnp.maximum(real_NS.sum(-1), 1)
 
 
 @functools.partial(jax.jit, static_argnames=('by_length', 'masses'))

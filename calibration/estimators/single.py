@@ -63,6 +63,19 @@ def perplexity(
 
 
 @jax.jit
+def max_token_surprisal(
+  logprobs: Float[Array, 'N L'], lengths: Int[Array, ' N']
+) -> Float[Array, ' N']:
+  """max_i -log p_i in nats; 0 for an answer without tokens.
+
+  Manakul, Liusie and Gales (2023, arXiv 2303.08896, section 4) for a sentence.
+  exp(-it) is min_probability of uqlm.
+  """
+  real_NL = jnp.arange(logprobs.shape[-1]) < lengths[..., None]
+  return jnp.where(real_NL, -logprobs.astype(jnp.float32), 0.0).max(-1)
+
+
+@jax.jit
 def mean_token_entropy(
   entropies: Float[Array, 'N L'], lengths: Int[Array, ' N']
 ) -> Float[Array, ' N']:

@@ -79,8 +79,18 @@ class SingleTest(absltest.TestCase):
     nll = single.negative_log_probability(logp, lengths)
     np.testing.assert_array_equal(np.argsort(nll), [2, 0, 1])
 
+  def test_the_least_probable_token_behind_padding_that_is_nan(self):
+    logp, lengths = padded([np.log([0.5, 0.1, 0.9]), np.log([0.25])])
+    np.testing.assert_allclose(
+      single.max_token_surprisal(logp, lengths),
+      [math.log(10), math.log(4)],
+      rtol=1e-6,
+    )
+
   def test_an_answer_without_tokens_is_certain(self):
     logp, lengths = padded([[], [-1.0]])
+    found = single.max_token_surprisal(logp, lengths)
+    self.assertEqual(float(np.asarray(found)[0]), 0)
     self.assertEqual(float(np.asarray(single.perplexity(logp, lengths))[0]), 1)
     self.assertEqual(
       float(np.asarray(single.mean_token_entropy(-logp, lengths))[0]), 0
@@ -97,6 +107,16 @@ class MultiTest(parameterized.TestCase):
     self.assertAlmostEqual(
       float(np.asarray(found)[0]), -math.log(0.3 * 0.2 * 0.05) / 3, places=6
     )
+
+  def test_monte_carlo_entropy_by_length_leaves_out_empty_samples(self):
+    logp = np.full((1, 3, 2), np.nan, np.float32)
+    logp[0, 0], logp[0, 1, 0] = (-1, -3), -5
+    found = multi.monte_carlo_entropy(
+      logp, np.array([[2, 1, 0]]), by_length=True
+    )
+    self.assertAlmostEqual(float(np.asarray(found)[0]), (2 + 5) / 2, places=6)
+    found = multi.monte_carlo_entropy(logp, np.zeros((1, 3), int))
+    self.assertEqual(float(np.asarray(found)[0]), 0)
 
   def test_naive_entropy_of_the_spec_repeated_samples_included(self):
     args = SAMPLES, ONES
