@@ -110,6 +110,8 @@ def labels_by(
   questions: Sequence[str],
   answers: Sequence[str],
   references: Sequence[Sequence[str]],
+  *,
+  dtype: str = 'float32',
 ) -> Judged:
   """`labels` by a local model, which is opened and closed here.
 
@@ -118,10 +120,11 @@ def labels_by(
     questions: see `labels`.
     answers: see `labels`.
     references: see `labels`.
+    dtype: of its computation; bfloat16 takes half of the memory.
 
   Raises:
     ValueError: see `labels`, or there is no such model.
   """
-  with local.Local.open(model) as opened:
+  with local.Local.open(model, dtype=dtype) as opened:
     judge = judge_lib.Judge(opened.ask, SCHEMA)
     return labels(judge, questions, answers, references)

@@ -55,10 +55,10 @@ def _spectrum(weight_NSS):
 def eigenvalue_sum(
   similarity: Float[Array, 'N S S'], real: Bool[Array, 'N S'] | None = None
 ) -> Float[Array, ' N']:
-  """U_EigV, sum_k max(0, 1 - lambda_k): a number of meanings that is no integer.
+  """U_EigV, sum_k max(0, 1 - lambda_k): how many meanings, not whole.
 
-  lambda_k are the eigenvalues of the normalised graph Laplacian. EigValLaplacian
-  of lm-polygraph.
+  lambda_k are the eigenvalues of the normalised graph Laplacian.
+  EigValLaplacian of lm-polygraph.
 
   Args:
     similarity: in [0, 1].

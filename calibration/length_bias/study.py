@@ -23,7 +23,9 @@ from calibration.correctness import (
   ratings,
 )
 from calibration.recording import cell as cell_lib
+from calibration.recording import record
 from lm.checkpoints import encoder as encoder_lib
+from lm.checkpoints import pretrained_tokenizer, weights
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,9 @@ class Study:
     ratings: file of human ratings, see ratings.py; none if empty.
     same: cosine above which two answers mean the same; at 0, answers that name
       the same thing (collapse.py). Stands in for entailment both ways.
+    reports: whether the model is asked about its own answers, for P(True) and
+      verbalised confidence, see recording/self_report.py.
+    judge_compute: dtype of the judge, float32 or bfloat16.
     rouge_label: ROUGE-L F1 above which the probe's label is "right". The paper
       has 0.5, which a full sentence about one word cannot pass.
   """
@@ -51,6 +56,8 @@ class Study:
   align_model: str = 'roberta-large'
   ratings: str = ''
   same: float = 0.0
+  reports: bool = False
+  judge_compute: str = 'float32'
   rouge_label: float = 0.3
 
   def __post_init__(self):
@@ -63,6 +70,11 @@ class Study:
         f'study.same={self.same} needs sentences encoded; set study.encoder, '
         'or study.same to 0'
       )
+    if self.judge_compute not in ('float32', 'bfloat16'):
+      raise ValueError(
+        'study.judge_compute must be float32 or bfloat16, got '
+        f'{self.judge_compute!r}'
+      )
     # Before hours of recording, not after them.
     if self.align:
       near.file(self.align, 'study.align')
@@ -73,21 +85,30 @@ class Study:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Models:
-  """The models that functions of correctness need, None where left out."""
+  """What functions of correctness and estimators need, None where left out.
+
+  Attributes:
+    encoder: sentence encoder.
+    aligner: AlignScore.
+    tokenizer: of the model that answered; SAR takes its tokens out.
+  """
 
   encoder: encoder_lib.Encoder | None = None
   aligner: align.Scorer | None = None
+  tokenizer: pretrained_tokenizer.CheckpointTokenizer | None = None
 
   @classmethod
-  def load(cls, study: Study) -> 'Models':
+  def load(cls, study: Study, recorded: record.Recording) -> 'Models':
     """Opens what the study names."""
-    encoder, aligner = None, None
+    encoder, aligner, tokenizer = None, None, None
     if study.encoder:
       encoder = encoder_lib.Encoder.load(study.encoder)
+      source = weights.open_source(recorded.path())
+      tokenizer = pretrained_tokenizer.CheckpointTokenizer.load(source)
     if study.align:
       path = pathlib.Path(study.align).expanduser()
       aligner = align.load(str(path), model=study.align_model)
-    return cls(encoder=encoder, aligner=aligner)
+    return cls(encoder=encoder, aligner=aligner, tokenizer=tokenizer)
 
 
 def rated(
@@ -140,7 +161,9 @@ def values_of(
   if models.aligner is not None:
     values['align_score'] = align.scores(models.aligner, texts, references)
   if study.judge:
-    judged = judge.labels_by(study.judge, questions, texts, references)
+    judged = judge.labels_by(
+      study.judge, questions, texts, references, dtype=study.judge_compute
+    )
     values['judge'] = judged.labels
     counts = {f'judge/{k}': float(v) for k, v in judged.figures().items()}
   return values, counts

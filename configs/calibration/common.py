@@ -74,6 +74,8 @@ def length_bias(recorded: ConfigDict) -> ConfigDict:
       samples=10,
       encoder='minilm_l6',
       judge='',
+      judge_compute='float32',
+      reports=True,
       align='',
       align_model='roberta-large',
       ratings='',

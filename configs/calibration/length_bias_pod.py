@@ -39,6 +39,6 @@ def get_config(arg: str = '') -> ConfigDict:
     )
   )
   c.tables.bins = 10
-  c.study.rouge_label = 0.5
+  c.study.update(rouge_label=0.5, judge_compute='bfloat16')
   c.model = common.seven_b(smoke)
   return c

@@ -263,6 +263,11 @@ def answers(n=5, s=3, t=4, seed=0):
     sample_lengths=rng.integers(1, t + 2, (n, s)),
     clusters=rng.integers(0, s, (n, s)),
     unique=np.ones((n, s), bool),
+    similarity=rng.random((n, s, s)).astype(np.float32),
+    lexical=rng.random((n, s, s)).astype(np.float32),
+    with_greedy=rng.random((n, s)).astype(np.float32),
+    relevance=rng.random((n, t)).astype(np.float32),
+    sample_relevance=rng.random((n, s, t + 1)).astype(np.float32),
   )
 
 
@@ -272,7 +277,9 @@ class TableTest(parameterized.TestCase):
     table.check(given)
     found = table.estimate(given)
     self.assertEqual(
-      set(found) | {'probe_rouge', 'probe_judge', 'probe_alias'},
+      set(found)
+      | {'probe_rouge', 'probe_judge', 'probe_alias'}
+      | {'p_true', 'verbal_1s', 'verbal_2s'},
       set(names.NAMES),
     )
     np.testing.assert_array_equal(
@@ -308,16 +315,59 @@ class TableTest(parameterized.TestCase):
         sample_lengths=given.sample_lengths[:, :3],
         clusters=given.clusters[:, :3],
         unique=given.unique[:, :3],
+        similarity=given.similarity[:, :3, :3],
+        lexical=given.lexical[:, :3, :3],
+        with_greedy=given.with_greedy[:, :3],
+        sample_relevance=given.sample_relevance[:, :3],
       )
     )
-    for name in ('naive', 'se_norm', 'se_raw'):
-      np.testing.assert_allclose(found[name], want[name], rtol=1e-5)
+    for name, value in want.items():
+      np.testing.assert_allclose(found[name], value, rtol=3e-5, err_msg=name)
+
+  def test_equal_samples_are_certain_by_everything_that_compares_them(self):
+    given = answers(s=3)
+    alike = np.ones((5, 3, 3), np.float32)
+    found = table.estimate(
+      given.replace(
+        clusters=np.zeros((5, 3), int),
+        similarity=alike,
+        lexical=alike,
+        with_greedy=alike[:, 0],
+      )
+    )
+    for name, want in {
+      'sets': 1, 'eigv': 1, 'deg': 0, 'ecc': 0, 'lexical': -1,
+      'cocoa_msp': 0, 'cocoa_ppl': 0, 'cocoa_mte': 0,
+    }.items():  # fmt: skip
+      np.testing.assert_allclose(found[name], want, atol=1e-3, err_msg=name)
+
+  def test_answers_without_tokens_give_numbers(self):
+    given = answers()
+    found = table.estimate(
+      given.replace(
+        lengths=np.zeros(5, int), sample_lengths=np.zeros((5, 3), int)
+      )
+    )
+    for name, value in found.items():
+      # No sample is likelier than another: Eq. 7 has 1 log 1, on a log scale.
+      want = np.isneginf if name == 'naive' else np.isfinite
+      self.assertTrue(want(value).all(), name)
 
   @parameterized.parameters(
     (dict(lengths=np.full(5, 5)), r'answers.logprobs must lie in \[0, 4\]'),
     (dict(unique=np.ones((5, 2), bool)), r'unique must have shape \(5, 3\)'),
     (dict(logprobs=np.ones((5, 4))), 'not positive within the lengths'),
     (dict(entropies=np.full((5, 4), jnp.nan)), 'entropies must be finite'),
+    (
+      dict(sample_logprobs=np.full((5, 3, 5), -np.inf, np.float32)),
+      'answers.sample_logprobs must be finite',
+    ),
+    (dict(lexical=np.zeros((5, 2, 2))), r'lexical must have shape \(5, 3, 3\)'),
+    (
+      dict(similarity=np.full((5, 3, 3), -1)),
+      r'similarity must be finite and in \[0, 1\], got -1 and 44 more; cut',
+    ),
+    (dict(relevance=np.full((5, 4), np.inf)), 'relevance must be finite'),
   )
   def test_nonsense_is_refused_by_name(self, change, message):
     with self.assertRaisesRegex(ValueError, message):

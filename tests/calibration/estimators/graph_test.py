@@ -12,7 +12,7 @@ S = 4
 
 
 def blocks(*sizes, inside=1.0):
-  """[1, S, S]: samples of one block are alike, of two have nothing in common."""
+  """[1, S, S]: samples are alike within a block, and not between."""
   out = linalg.block_diag(*(np.full((n, n), inside) for n in sizes))
   return np.where(np.eye(len(out), dtype=bool), 1, out)[None].astype(np.float32)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import pathlib
 import re
 import sys
@@ -15,11 +16,11 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from calibration.correctness import judge as judge_lib
-from calibration.estimators import probe
+from calibration.estimators import names, probe, table
 from calibration.length_bias import experiment, tables, world
 from calibration.length_bias import plots as length_plots
 from calibration.length_bias import study as study_lib
-from calibration.recording import cell, log, record
+from calibration.recording import cell, log, record, self_report
 from configs.calibration import length_bias
 from corpora.questions.question import Question
 from engine import options
@@ -166,11 +167,13 @@ class JudgeTest(absltest.TestCase):
       return out
 
     @contextlib.contextmanager
-    def opened(name):
-      self.assertEqual(name, 'some judge')
+    def opened(name, dtype):
+      self.assertEqual((name, dtype), ('some judge', 'bfloat16'))
       yield mock.Mock(ask=ask)
 
-    study = study_lib.Study(samples=2, encoder='', judge='some judge')
+    study = study_lib.Study(
+      samples=2, encoder='', judge='some judge', judge_compute='bfloat16'
+    )
     with mock.patch.object(judge_lib.local.Local, 'open', opened):
       found = measure(said, study)
     # 143 were asked: 3, 13 .. 143 could not be read, 7 .. 137 never came.
@@ -205,7 +208,7 @@ class AnswersTest(absltest.TestCase):
       support.said(asked, ['', '5', '5'], ended=np.array([1, 0, 1], bool)),
     )
     found = experiment.answers_of(
-      cell.of(said, 'sentence'), study_lib.Study(samples=2), None
+      cell.of(said, 'sentence'), study_lib.Study(samples=2), NO_MODELS
     )
     self.assertEqual(found.lengths.tolist(), [2, 1])
     self.assertEqual(found.characters.tolist(), [2, 0])
@@ -218,6 +221,20 @@ class AnswersTest(absltest.TestCase):
     )
     self.assertEqual(found.clusters.tolist(), [[0, 1], [0, 1]])
     self.assertEqual(found.logprobs.shape, (2, 2))
+    # Words are alike only where texts are equal; an empty one is like itself.
+    np.testing.assert_array_equal(found.with_greedy, [[1, 0], [1, 0]])
+    np.testing.assert_array_equal(found.similarity, found.lexical)
+    np.testing.assert_array_equal(found.similarity[0], np.eye(2))
+    # Without an encoder nobody says what a token adds.
+    self.assertIsNone(found.relevance)
+    estimates = table.estimate(found)
+    self.assertEqual(
+      set(names.NAMES) - set(estimates),
+      {'token_sar', 'sar', 'p_true', 'verbal_1s', 'verbal_2s'}
+      | {'probe_rouge', 'probe_judge', 'probe_alias'},
+    )
+    for name, value in estimates.items():
+      self.assertTrue(np.isfinite(value).all(), name)
 
   def test_meanings_by_a_sentence_encoder(self):
     said = (support.said(support.question(4), ['5', 'five', '6']),)
@@ -227,8 +244,29 @@ class AnswersTest(absltest.TestCase):
     )
     for same, want in ((0.7, [0, 0, 1]), (0.9, [0, 1, 2]), (0.0, [0, 1, 2])):
       study = study_lib.Study(samples=3, same=same)
-      found = experiment.answers_of(cell.of(said, 'sentence'), study, encoder)
+      found = experiment.answers_of(
+        cell.of(said, 'sentence'), study, study_lib.Models(encoder=encoder)
+      )
       self.assertEqual(found.clusters.tolist(), [want])
+    cosines = [[1, 0.8, 0], [0.8, 1, 0.6], [0, 0.6, 1]]
+    np.testing.assert_allclose(found.similarity[0], cosines, atol=1e-6)
+    # The greedy answer is the first sample.
+    np.testing.assert_allclose(found.with_greedy[0], cosines[0], atol=1e-6)
+
+  def test_what_a_model_says_of_its_answers(self):
+    reports = [
+      self_report.Report('a', math.log(0.5), 'Guess: 3\nProbability: 80%', '1'),
+      self_report.Report('b', -math.inf, 'Guess: 3', 'no idea'),
+    ]
+    scores, unread = experiment.reported(reports)
+    np.testing.assert_allclose(scores['p_true'], [math.log(2), math.inf])
+    np.testing.assert_allclose(scores['verbal_1s'], [0.2, 0.5])
+    np.testing.assert_allclose(scores['verbal_2s'], [0, 0.5])
+    self.assertEqual(unread, {'verbal_1s/unread': 0.5, 'verbal_2s/unread': 0.5})
+    # A base model is asked P(True) alone.
+    bare = [one._replace(one_step='', two_steps='') for one in reports]
+    scores, unread = experiment.reported(bare)
+    self.assertEqual((set(scores), unread), ({'p_true'}, {}))
 
 
 FIGURES = {
