@@ -24,7 +24,9 @@ python -m benchmarks.calibration --out=docs/results/calibration_speed.json
   estimator's range. Floor: each log-probability is read once, 2.8 MB, and
   10 x 10 comparisons a question.
 - difference_<peer>_<what>: largest over 20 random runs against relplot,
-  netcal, scikit-learn, SciPy and rouge-score, live.
+  netcal, scikit-learn, SciPy and rouge-score, live; over 5 runs of
+  estimator_peers.inputs against lm-polygraph and uqlm, where these are
+  installed (benchmarks/estimator_peers.py says how).
 
 Sides have processes of their own and take turns; seconds are medians.
 """
@@ -37,7 +39,7 @@ import numpy as np
 import tqdm
 from absl import flags
 
-from benchmarks import alternate
+from benchmarks import alternate, estimator_peers
 from benchmarks import calibration_sides as sides
 from engine.runs import results
 from launch import cli
@@ -121,6 +123,10 @@ def main() -> None:
   out = errors(repeats) | diagrams(max(repeats // 3, 1)) | estimators(repeats)
   # Last: a process that has started JAX would slow the sides down.
   out |= sides.parity()
+  if said := estimator_peers.missing():
+    print(said)
+  else:
+    out |= estimator_peers.parity()
   for name, value in out.items():
     print(f'{name:<40} {value:,.4g}')
   if _OUT.value:

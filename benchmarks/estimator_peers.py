@@ -4,7 +4,7 @@ Both sides read the same made-up answers (`inputs`). The peers are not in any
 extra, as what they pin does not go together with ours. Beside everything that
 `pip install .[bench]` brings:
 
-    pip install --no-deps lm-polygraph==0.7.0 uqlm==0.6.7 nltk==3.9.1
+    pip install --no-deps lm-polygraph==0.7.0 uqlm==0.6.7 nltk==3.10.4
 
 Only the files that compute are read, not their packages' front doors, which
 open models. tests/calibration/estimators/peers_test.py holds what they gave.
@@ -44,7 +44,7 @@ def inputs(seed: int) -> Inputs:
     sample_lengths [N, S]; entail, contradict [N, S, S], of three classes that
     sum to 1, a sample entails itself; similarity [N, S, S], symmetric with ones
     on the diagonal; with_greedy [N, S]; relevance [N, L] and sample_relevance
-    [N, S, L] in [0, 1]; texts, N lists of S; p_true [N].
+    [N, S, L] in [0, 1]; texts, N lists of S; p_true [N]; replies, N texts.
   """
   rng = np.random.default_rng(seed)
   n, s, t = QUESTIONS, SAMPLES, TOKENS
@@ -69,6 +69,10 @@ def inputs(seed: int) -> Inputs:
     for _ in range(n)
   ]
   out['p_true'] = np.log(rng.uniform(0.05, 1, n))
+  out['replies'] = [
+    f'Guess: {rng.integers(9)}\nProbability: {rng.uniform():.2f}'
+    for _ in range(n)
+  ]
   return out
 
 
@@ -81,6 +85,7 @@ def ours(given: Inputs) -> Values:
     multi,
     relevance,
     single,
+    verbal,
   )
 
   f32 = {
@@ -126,7 +131,8 @@ def ours(given: Inputs) -> Values:
     'CocoaMSP': consistency.cocoa(nll, f32['with_greedy']),
     'CocoaPPL': consistency.cocoa(mean_nll, f32['with_greedy']),
     'CocoaMTE': consistency.cocoa(mte, f32['with_greedy']),
-    'PTrue': -f32['p_true'],
+    'PTrue': verbal.p_true(given['p_true']),
+    'Verbalized1S': verbal.uncertainty(given['replies'], verbal.AFTER_GUESS)[0],
     'uqlm min_probability': np.exp(-single.max_token_surprisal(*greedy)),
     'uqlm sequence_probability': np.exp(-mean_nll),
   }
@@ -195,6 +201,7 @@ def theirs(given: Inputs) -> Values:
       )
     ],
     'p_true': given['p_true'],
+    'greedy_texts': given['replies'],
   }
   out = {}
   for file, name in (
@@ -222,9 +229,27 @@ def theirs(given: Inputs) -> Values:
     ('p_true', 'PTrue'),
   ):
     out[name] = polygraph(file, name)
+  out['Verbalized1S'] = polygraph(
+    'verbalized_1s', 'Verbalized1S', confidence_regex=r'Probability: (\S+)'
+  )
   scoring = importlib.import_module('uqlm.white_box.single_logprobs')
   scorer = scoring.SingleLogprobsScorer()
   scored = scorer.evaluate([[{'logprob': p} for p in row] for row in greedy])
   for name, values in scored.items():
     out[f'uqlm {name}'] = np.array(values)
   return out
+
+
+def parity(runs: int = 5) -> dict[str, float]:
+  """{difference_<peer>_<estimator>: largest over random runs}."""
+  worst: dict[str, float] = {}
+  for seed in range(runs):
+    given = inputs(seed)
+    want, found = theirs(given), ours(given)
+    for name, value in want.items():
+      rest = name.removeprefix('uqlm ')
+      peer = 'polygraph' if rest == name else 'uqlm'
+      key = f'difference_{peer}_{rest.replace(" ", "_")}'
+      away = float(np.max(np.abs(found[name] - value)))
+      worst[key] = max(worst.get(key, 0.0), away)
+  return worst

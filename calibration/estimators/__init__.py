@@ -1,4 +1,4 @@
-"""How uncertain an answer is, by eight methods and its length."""
+"""How uncertain an answer is, by the methods of the paper and of its peers."""
 
 from engine import public
 
@@ -13,6 +13,24 @@ __getattr__, __dir__, __all__ = public.names(
       'naive_entropy',
       'semantic_entropy',
     ),
-    'single': ('perplexity',),
+    'single': (
+      'max_token_surprisal',
+      'perplexity',
+    ),
+    'graph': (
+      'degree',
+      'eccentricity',
+      'eigenvalue_sum',
+      'kernel_entropy',
+      'semantic_sets',
+    ),
+    'relevance': (
+      'sentence_sar',
+      'token_sar',
+    ),
+    'consistency': (
+      'cocoa',
+      'dissimilarity',
+    ),
   },
 )
