@@ -30,7 +30,7 @@ class SelfReportTest(absltest.TestCase):
     )
     cls.model = record.open_model(cls.recorded)
     said = [
-      support.said(support.question(number), [str(number), 'none'])
+      support.said(support.question(number), [f'beryl {number}', 'none'])
       for number in range(3)
     ]
     for number, some in enumerate((said[:2], said[2:])):
@@ -49,7 +49,9 @@ class SelfReportTest(absltest.TestCase):
     tokenizer = self.model.tokenizer
     true = tokenizer.encode('True', add_bos=False)
     for number, one in enumerate(self.load()):
-      text = self_report.true_prompt(f'What is 1 plus {number}?', str(number))
+      text = self_report.true_prompt(
+        f'What is 1 plus {number}?', f'beryl {number}'
+      )
       ids = tokenizer.chat([{'role': 'user', 'content': text}])
       # Token by token, where the code reads all of them at once.
       want = 0.0
@@ -82,7 +84,7 @@ class SelfReportTest(absltest.TestCase):
       self.assertIn('Guess:', first)
       begin, _, rest = second.rpartition(asked)
       self.assertTrue(begin)
-      self.assertRegex(rest, rf'(?s){number}.*How probable is it')
+      self.assertRegex(rest, rf'(?s)beryl {number}.*How probable is it')
 
   def test_what_is_there_is_not_asked_again(self):
     with mock.patch.object(record, 'open_model', side_effect=AssertionError):
