@@ -23,10 +23,13 @@ python -m benchmarks.calibration --out=docs/results/calibration_speed.json
   over a plain NumPy loop. estimators_difference: largest, relative to the
   estimator's range. Floor: each log-probability is read once, 2.8 MB, and
   10 x 10 comparisons a question.
+- polygraph_ratio: estimator_peers.ours of 300 questions x 10 samples x 32
+  tokens over the same by lm-polygraph and uqlm, where these are installed
+  (benchmarks/estimator_peers.py says how). Both find ROUGE-L with rouge-score,
+  which is most of the time.
 - difference_<peer>_<what>: largest over 20 random runs against relplot,
   netcal, scikit-learn, SciPy and rouge-score, live; over 5 runs of
-  estimator_peers.inputs against lm-polygraph and uqlm, where these are
-  installed (benchmarks/estimator_peers.py says how).
+  estimator_peers.inputs against lm-polygraph and uqlm.
 
 Sides have processes of their own and take turns; seconds are medians.
 """
@@ -117,15 +120,32 @@ def estimators(repeats: int) -> dict[str, float]:
   }
 
 
+def peers(repeats: int) -> dict[str, float]:
+  """The estimators of lm-polygraph and uqlm, ours over theirs."""
+  makers = {
+    'ours': estimator_peers.side_ours,
+    'theirs': estimator_peers.side_theirs,
+  }
+  seen = _rounds(makers, repeats, 'peers')
+  ours, theirs = (seen[side]['all'][0] for side in makers)
+  return {
+    'polygraph_ratio': theirs / ours,
+    'polygraph_seconds_ours': ours,
+    'polygraph_seconds_theirs': theirs,
+  }
+
+
 def main() -> None:
   began = time.monotonic()
   repeats = _REPEATS.value
   out = errors(repeats) | diagrams(max(repeats // 3, 1)) | estimators(repeats)
-  # Last: a process that has started JAX would slow the sides down.
-  out |= sides.parity()
   if said := estimator_peers.missing():
     print(said)
   else:
+    out |= peers(max(repeats // 3, 1))
+  # Last: a process that has started JAX would slow the sides down.
+  out |= sides.parity()
+  if not said:
     out |= estimator_peers.parity()
   for name, value in out.items():
     print(f'{name:<40} {value:,.4g}')

@@ -15,6 +15,7 @@ import importlib.util
 import math
 import pathlib
 import sys
+import time
 import types
 from typing import Any
 
@@ -36,8 +37,20 @@ Inputs = dict[str, Any]
 Values = dict[str, np.ndarray]
 
 
-def inputs(seed: int) -> Inputs:
+def inputs(
+  seed: int,
+  *,
+  questions: int = QUESTIONS,
+  samples: int = SAMPLES,
+  tokens: int = TOKENS,
+) -> Inputs:
   """Made-up answers, drawn in this order from `np.random.default_rng(seed)`.
+
+  Args:
+    seed: of all that is drawn.
+    questions: N.
+    samples: S.
+    tokens: L, of a greedy answer and of a sample.
 
   Returns:
     logprobs, entropies [N, L], lengths [N], sample_logprobs [N, S, L],
@@ -47,7 +60,7 @@ def inputs(seed: int) -> Inputs:
     [N, S, L] in [0, 1]; texts, N lists of S; p_true [N]; replies, N texts.
   """
   rng = np.random.default_rng(seed)
-  n, s, t = QUESTIONS, SAMPLES, TOKENS
+  n, s, t = questions, samples, tokens
   out: Inputs = {
     'logprobs': np.log(rng.uniform(0.05, 1, (n, t))),
     'entropies': rng.uniform(0, 3, (n, t)),
@@ -78,12 +91,12 @@ def inputs(seed: int) -> Inputs:
 
 def ours(given: Inputs) -> Values:
   """{estimator: [N]} in the units of the peers."""
-  from calibration.correctness import lexical
   from calibration.estimators import (
     consistency,
     graph,
     multi,
     relevance,
+    similarity,
     single,
     verbal,
   )
@@ -98,13 +111,7 @@ def ours(given: Inputs) -> Values:
   entail, contradict = f32['entail'], f32['contradict']
   links = graph.entails_more(entail, contradict)
   weights = graph.nli_similarity(entail, contradict)
-  rouge = np.array(
-    [
-      [[lexical.rougel_f1(a, b) for a in row] for b in row]
-      for row in given['texts']
-    ],
-    np.float32,
-  )
+  rouge = similarity.rouge_l(given['texts'])
   mean_nll = -single.mean_logprob(*greedy)
   nll = single.negative_log_probability(*greedy)
   mte = single.mean_token_entropy(f32['entropies'], given['lengths'])
@@ -118,7 +125,8 @@ def ours(given: Inputs) -> Values:
     'Eccentricity contra': graph.eccentricity(1 - contradict),
     'NumSemSets': graph.semantic_sets(links),
     'LexicalSimilarity': consistency.dissimilarity(rouge),
-    'KernelLanguageEntropy': graph.kernel_entropy(weights) / math.log(SAMPLES),
+    'KernelLanguageEntropy': graph.kernel_entropy(weights)
+    / math.log(entail.shape[-1]),
     'TokenSAR': relevance.token_sar(*greedy, f32['relevance']),
     'SentenceSAR': relevance.sentence_sar(
       single.sequence_logprob(*sampled), f32['similarity']
@@ -238,6 +246,29 @@ def theirs(given: Inputs) -> Values:
   for name, values in scored.items():
     out[f'uqlm {name}'] = np.array(values)
   return out
+
+
+def _side(estimate):
+  """Runs all estimators once over answers of the size of a study."""
+  given = inputs(0, questions=300, samples=10, tokens=32)
+
+  def run():
+    began = time.perf_counter()
+    found = estimate(given)
+    return {'all': (time.perf_counter() - began, len(found))}
+
+  run()
+  return run
+
+
+def side_ours():
+  """Ours; a maker for benchmarks/alternate.py."""
+  return _side(ours)
+
+
+def side_theirs():
+  """The peers', a loop over questions; likewise."""
+  return _side(theirs)
 
 
 def parity(runs: int = 5) -> dict[str, float]:

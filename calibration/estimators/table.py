@@ -100,7 +100,8 @@ def check(answers: Answers) -> None:
       raise ValueError(
         f'answers.{name} must be finite and not '
         f'{"negative" if sign > 0 else "positive"} within the lengths, got '
-        f'{real[wrong][0]} and {wrong.sum() - 1} more'
+        f'{real[wrong][0]} and {wrong.sum() - 1} more; leave these answers '
+        'out, or record them with --config.record.compute=float32'
       )
   for name in ('similarity', 'lexical', 'with_greedy'):
     if name in wanted:

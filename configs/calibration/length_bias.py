@@ -11,8 +11,8 @@ again. Only ten samples of each question are read, so that without semantic.py
 is a few questions.
 
 Without a strong judge the trusted label is alias containment. `:judge` has
-Qwen2.5-Coder 1.5B judge beside it (3.1 GB, hours on two cores); another local
-model is asked by --config.study.judge=<model>, and both work with `:gemma`:
+Qwen2.5-Coder 1.5B judge beside it, in 3.1 GB; another local model is asked by
+--config.study.judge=<model>, and both work with `:gemma`:
 
 python -m launch.sweep --config=configs/calibration/length_bias.py:gemma \
   --workdir=runs/calibration_length_judged \

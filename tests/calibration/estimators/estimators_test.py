@@ -341,6 +341,16 @@ class TableTest(parameterized.TestCase):
     }.items():  # fmt: skip
       np.testing.assert_allclose(found[name], want, atol=1e-3, err_msg=name)
 
+  def test_one_sample_gives_numbers_and_agrees_with_itself(self):
+    given = answers(s=1)
+    found = table.estimate(
+      given.replace(similarity=np.ones((5, 1, 1), np.float32))
+    )
+    for name, value in found.items():
+      self.assertTrue(np.isfinite(value).all(), name)
+    for name, want in (('sets', 1), ('eigv', 1), ('deg', 0), ('lexical', -1)):
+      np.testing.assert_allclose(found[name], want, atol=1e-6, err_msg=name)
+
   def test_answers_without_tokens_give_numbers(self):
     given = answers()
     found = table.estimate(
