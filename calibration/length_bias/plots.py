@@ -15,48 +15,13 @@ import numpy as np
 
 from calibration.correctness import thresholds
 from calibration.estimators import names as names_lib
+from calibration.length_bias import colours
 from engine.report import figures as plots_lib
 from engine.report import tables as tables_lib
 from engine.runs import finished, writer
 
-_BLACK, _ORANGE, _BLUE, _GREEN, _PINK, _SKY, _RED, _YELLOW = plots_lib.COLOURS
-_GREY = '#8C8C8C'
-# Lengths are grey: they are the baselines. A family is a hue: the greedy
-# answer's tokens, what a model says of it, sampled probabilities, sets of
-# meanings, graphs of similarity, SAR, CoCoA, probes.
-_COLOURS = {
-  'tokens': _GREY,
-  'characters': '#C8C8C8',
-  'ppl': _ORANGE,
-  'nsp': _BLUE,
-  'min_token': '#6B4C9A',
-  'mte': _YELLOW,
-  'p_true': '#8C6D31',
-  'verbal_1s': '#BD9E39',
-  'verbal_2s': '#E7CB94',
-  'naive': _SKY,
-  'monte_carlo': '#2B7BBA',
-  'monte_carlo_norm': '#9ECAE1',
-  'probe_rouge': _RED,
-  'probe_judge': _PINK,
-  'probe_alias': '#E8B8D4',
-  'se_norm': _GREEN,
-  'se_raw': '#7FD4B5',
-  'sets': '#31A354',
-  'lexical': '#A1D99B',
-  'eigv': '#637939',
-  'deg': '#8CA252',
-  'ecc': '#B5CF6B',
-  'kle_heat': '#CEDB9C',
-  'kle_matern': '#DDE8B9',
-  'token_sar': '#843C39',
-  'sentence_sar': '#AD494A',
-  'sar': '#E7969C',
-  'cocoa_msp': '#5254A3',
-  'cocoa_ppl': '#9C9EDE',
-  'cocoa_mte': '#C7C8F0',
-}
-_LINES = (_BLUE, _ORANGE, _GREEN, _PINK, _SKY, _RED, _BLACK, _GREY)
+_BLACK, _ORANGE, _BLUE, _GREEN, _PINK, _SKY, _RED, _ = plots_lib.COLOURS
+_LINES = (_BLUE, _ORANGE, _GREEN, _PINK, _SKY, _RED, _BLACK, colours.GREY)
 _MARKERS = 'os^DvP*X'
 _TITLES = {s.function: s.title for s in thresholds.ALL.values()}
 
@@ -173,7 +138,7 @@ def ranking(results: Results, *, best: int = 3):
       order = sorted(found, key=lambda i: -values[i, j])[:best]
       for place, i in enumerate(order):
         spare = _LINES[i % len(_LINES)]
-        shown[rows[i]] = _COLOURS.get(rows[i], spare)
+        shown[rows[i]] = colours.OF.get(rows[i], spare)
         axis.barh(j, 0.96, left=place + 0.52, height=0.86, color=shown[rows[i]])
         axis.text(
           place + 1,

@@ -17,12 +17,13 @@ from absl.testing import absltest, parameterized
 
 from calibration.correctness import judge as judge_lib
 from calibration.estimators import names, probe, table
-from calibration.length_bias import experiment, tables, world
+from calibration.length_bias import answers, experiment, tables, world
 from calibration.length_bias import plots as length_plots
 from calibration.length_bias import study as study_lib
 from calibration.recording import cell, log, record, self_report
 from configs.calibration import length_bias
 from corpora.questions.question import Question
+from engine import assets as engine_assets
 from engine import options
 from engine.runs import manifest as manifest_lib
 from engine.runs import writer
@@ -207,7 +208,7 @@ class AnswersTest(absltest.TestCase):
       support.said(asked, ['12', '', '7']),
       support.said(asked, ['', '5', '5'], ended=np.array([1, 0, 1], bool)),
     )
-    found = experiment.answers_of(
+    found = answers.of(
       cell.of(said, 'sentence'), study_lib.Study(samples=2), NO_MODELS
     )
     self.assertEqual(found.lengths.tolist(), [2, 1])
@@ -244,7 +245,7 @@ class AnswersTest(absltest.TestCase):
     )
     for same, want in ((0.7, [0, 0, 1]), (0.9, [0, 1, 2]), (0.0, [0, 1, 2])):
       study = study_lib.Study(samples=3, same=same)
-      found = experiment.answers_of(
+      found = answers.of(
         cell.of(said, 'sentence'), study, study_lib.Models(encoder=encoder)
       )
       self.assertEqual(found.clusters.tolist(), [want])
@@ -258,14 +259,14 @@ class AnswersTest(absltest.TestCase):
       self_report.Report('a', math.log(0.5), 'Guess: 3\nProbability: 80%', '1'),
       self_report.Report('b', -math.inf, 'Guess: 3', 'no idea'),
     ]
-    scores, unread = experiment.reported(reports)
+    scores, unread = answers.reported(reports)
     np.testing.assert_allclose(scores['p_true'], [math.log(2), math.inf])
     np.testing.assert_allclose(scores['verbal_1s'], [0.2, 0.5])
     np.testing.assert_allclose(scores['verbal_2s'], [0, 0.5])
     self.assertEqual(unread, {'verbal_1s/unread': 0.5, 'verbal_2s/unread': 0.5})
     # A base model is asked P(True) alone.
     bare = [one._replace(one_step='', two_steps='') for one in reports]
-    scores, unread = experiment.reported(bare)
+    scores, unread = answers.reported(bare)
     self.assertEqual((set(scores), unread), ({'p_true'}, {}))
 
 
@@ -470,6 +471,14 @@ class StudyTest(parameterized.TestCase):
     self.assertRegex(shown, rf'tokens .*{summary[f"mean/{key}"]:.3f}')
     self.assertIn('run, arithmetic: 100% of samples: nearly every', shown)
 
+  def test_the_config_with_a_judge_holds_it_in_half_of_the_memory(self):
+    cfg = length_bias.get_config('judge').to_dict()
+    experiment.build(cfg)
+    study = options.section(cfg['study'], 'study', study_lib.Study)
+    self.assertEqual(study.judge, 'qwen2_5_coder_1_5b_instruct')
+    self.assertEqual(study.judge_compute, 'bfloat16')
+    self.assertTrue(engine_assets.identity(study.judge))
+
   def test_misspelt_files_and_models_are_named_before_anything_is_asked(self):
     for name in ('large.ckpt', 'ratings.jsonl'):
       (self.folder / name).touch()
@@ -519,6 +528,7 @@ class StudyTest(parameterized.TestCase):
     ('study', dict(same=1.5), r'study.same must be in \[0, 1\]'),
     ('study', dict(same=0.5), 'study.same=0.5 needs .* set study.encoder'),
     ('study', dict(judges=''), 'study.judges is not a key'),
+    ('study', dict(judge_compute='int4'), 'judge_compute must be float32 or'),
     ('world', dict(dial=2.0), r'world.dial must lie in \[0, 1\]'),
   )
   def test_what_does_not_fit_is_said_first(self, section, change, what):

@@ -4,7 +4,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from absl.testing import absltest
 
-from calibration.length_bias import plots, world
+from calibration.estimators import names
+from calibration.length_bias import colours, plots, world
 
 RESULTS = {
   'alias/tokens/auroc': [0.5, 0.4, 0.6],
@@ -35,6 +36,10 @@ class LengthPlotsTest(absltest.TestCase):
       plots.matrix(RESULTS, 'auroc'),
       [[0.8, 0.5], [0.6, 0.7], [np.nan, 0.9]],
     )
+
+  def test_every_estimator_has_a_colour_of_its_own(self):
+    self.assertEqual(set(colours.OF), set(names.NAMES))
+    self.assertLen(set(colours.OF.values()), len(names.NAMES))
 
   def test_heat_map_shows_gaps_and_flags(self):
     figure = plots.heat(RESULTS)
