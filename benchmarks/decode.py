@@ -31,6 +31,7 @@ benchmarks/decode_error.py.
 
 import collections
 import functools
+import multiprocessing
 import pathlib
 import statistics
 import sys
@@ -178,6 +179,14 @@ def _makers(folder: pathlib.Path, work: sides.Work):
   return out
 
 
+def _export(folder: pathlib.Path, model: str, dtype: str) -> None:
+  """What theirs is read from; by a process whose memory goes with it."""
+  from lm.checkpoints import weights
+
+  loaded = weights.load(assets.fetch(model), param_dtype=dtype, dtype=dtype)
+  weights.export(folder, *loaded, dtype=dtype)
+
+
 def main() -> None:
   began = time.monotonic()
   from lm.checkpoints import weights
@@ -193,10 +202,13 @@ def main() -> None:
   with tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(temporary) / 'exported'
     if not _OURS_ONLY.value:
-      half = _TYPES.value[0]
-      loaded = weights.load(source, param_dtype=half, dtype=half)
-      weights.export(folder, *loaded, dtype=half)
-      del loaded
+      export = functools.partial(_export, folder, _MODEL.value, _TYPES.value[0])
+      context = multiprocessing.get_context('spawn')
+      process = context.Process(target=export)
+      process.start()
+      process.join()
+      if process.exitcode:
+        raise RuntimeError(f'the export ended with {process.exitcode}')
     seconds = measured(_makers(folder, work), _REPEATS.value)
   out = report(seconds, machine(_TYPES.value), config, work)
   out |= decode_error.compare(_MODEL.value, _TYPES.value)

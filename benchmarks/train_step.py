@@ -16,10 +16,9 @@ import functools
 import sys
 import time
 
-import numpy as np
 from absl import flags
 
-from benchmarks import alternate
+from benchmarks import alternate, lacy_batch
 from engine.runs import results
 from launch import cli
 
@@ -30,33 +29,6 @@ _STEPS = flags.DEFINE_integer('steps', 5, 'steps a round and side')
 CALL_ID = 8187
 
 
-def config(rule: str = 'lacy') -> dict:
-  """The benchmark's config: that of the demo."""
-  from configs.lacy import wiki
-
-  cfg = wiki.get_config()
-  cfg.lacy.rule = rule
-  return cfg.to_dict()
-
-
-def batch_of(cfg: dict):
-  """A packed batch of random tokens, a fifth of them facts."""
-  from lacy import data
-
-  rng = np.random.default_rng(0)
-  shape = cfg['data']['batch_size'], cfg['data']['context'] + 1
-  half = shape[1] // 2
-  index = np.broadcast_to(np.arange(shape[1]), shape)
-  return data.to_batch(
-    {
-      'tokens': rng.integers(0, cfg['model']['vocab_size'] - 5, shape),
-      'segments': 1 + (index >= half),
-      'positions': index % half,
-      'facts': rng.random(shape) < 0.2,
-    }
-  )
-
-
 def ours(rule: str, steps: int):
   """Our side: seconds a step."""
   import flax.linen as nn
@@ -64,11 +36,12 @@ def ours(rule: str, steps: int):
 
   from engine import optim
   from lacy import experiment
+  from lm import init as init_lib
 
-  s = experiment.settings(config(rule))
+  s = experiment.settings(lacy_batch.config(rule))
   optimiser, _ = optim.make(s.optim, s.steps)
-  batch = jax.device_put(batch_of(config(rule)))
-  state = nn.unbox(experiment.make_init(s, optimiser)(jax.random.key(0)))
+  batch = jax.device_put(lacy_batch.of(lacy_batch.config(rule)))
+  state = nn.unbox(init_lib.train_state(s.model, optimiser)(jax.random.key(0)))
   step = experiment.make_step(s, CALL_ID, optimiser)
   step = jax.jit(step, donate_argnums=0)
 
@@ -89,7 +62,7 @@ def torch_side(steps: int):
   import torch
   import transformers
 
-  cfg = config()
+  cfg = lacy_batch.config()
   model, data, optim = cfg['model'], cfg['data'], cfg['optim']
   torch.manual_seed(0)
   llama = transformers.LlamaForCausalLM(
@@ -163,7 +136,7 @@ def main() -> None:
   )
   from lacy import experiment
 
-  cfg = config()
+  cfg = lacy_batch.config()
   tokens = cfg['data']['batch_size'] * cfg['data']['context']
   flops = experiment.build(cfg).flops()
   floor = flops * seconds['matmul']
