@@ -121,21 +121,21 @@ def passes_with(rule, denoiser, params):
     reach = rule.passes if rule else 0
 
     def one(number, carry):
-      canvas, before, past = carry
+      now, before, past = carry
       stats, hidden = denoiser_lib.look(
-        model, canvas, here, present, keys, 0.0, before=before
+        model, now, here, present, keys, 0.0, before=before
       )
       write = stats.confidence > 2.0  # never, which XLA cannot know
       if reach:
         past = jnp.concatenate([stats.divergence, past])[:reach]
         stats, before = stats.replace(divergence=past), hidden
       if rule:
-        _, rule_keys = denoiser_lib.pass_keys(keys, canvas.nfe + number)
-        masked, block = canvas.masked(here), canvas.where(here)
+        _, rule_keys = denoiser_lib.pass_keys(keys, now.nfe + number)
+        masked, block = now.masked(here), now.where(here)
         write &= rule(stats, masked, block, rule_keys)
-      answer = jnp.where(write, stats.token, canvas.answer(here))
-      tokens = jnp.concatenate([canvas.tokens[:, :PROMPT], answer], axis=1)
-      return canvas.replace(tokens=tokens), before, past
+      answer = jnp.where(write, stats.token, now.answer(here))
+      tokens = jnp.concatenate([now.tokens[:, :PROMPT], answer], axis=1)
+      return now.replace(tokens=tokens), before, past
 
     before = jnp.zeros((BATCH, ANSWER, MODEL['width'])) if reach else None
     past = jnp.full((reach, BATCH, ANSWER), jnp.inf) if reach else None
