@@ -153,6 +153,21 @@ class FamiliesTest(Folder):
     unscanned = weights.load(files.PEERS / family)
     self.assertEqual(again.config, unscanned.config)
 
+  def test_export_in_half_precision(self):
+    loaded = weights.load(files.PEERS / 'qwen2')
+    weights.export(self.folder / 'half', *loaded, dtype='bfloat16')
+    size = (self.folder / 'half' / 'model.safetensors').stat().st_size
+    parameters = loaded.config.parameters()
+    self.assertBetween(size, 2 * parameters, 2 * parameters + 8192)
+    again = weights.load(self.folder / 'half').params
+    jax.tree.map(
+      lambda a, b: np.testing.assert_array_equal(
+        a, np.asarray(b).astype(jnp.bfloat16).astype(np.float32)
+      ),
+      again,
+      loaded.params,
+    )
+
   def test_shards_are_one_model(self):
     tensors = tensors_of('qwen2')
     names = sorted(tensors)
