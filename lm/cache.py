@@ -116,13 +116,8 @@ class Cache(struct.PyTreeNode):
     Returns:
       Of the slots in the order of `arrays`.
     """
-    slots_T1 = self.cursor + jnp.arange(count)[:, None]
-    age_TS = (slots_T1 - jnp.arange(self.size)) % self.size
-    reach_BT1 = (self.lengths[:, None] + jnp.arange(count))[:, :, None]
-    seen_BTS = age_TS <= reach_BT1
-    if window is not None:
-      seen_BTS &= age_TS < window
-    seen, reach_BT1 = [seen_BTS], reach_BT1 + 1
+    seen_BTS, reach_BT1 = self._own(count, window)
+    seen = [seen_BTS]
     for base, lengths_B in self._beneath():
       age_P = (base.cursor - 1 - jnp.arange(base.size)) % base.size
       lengths_B11 = lengths_B[:, None, None]
@@ -134,6 +129,16 @@ class Cache(struct.PyTreeNode):
       seen.append(seen_BTP)
       reach_BT1 += lengths_B11
     return jnp.concatenate(seen, -1)
+
+  def _own(self, count, window):
+    """Slots seen of this cache, [B, T, S], and how many positions [B, T, 1]."""
+    slots_T1 = self.cursor + jnp.arange(count)[:, None]
+    age_TS = (slots_T1 - jnp.arange(self.size)) % self.size
+    reach_BT1 = (self.lengths[:, None] + jnp.arange(count))[:, :, None]
+    seen_BTS = age_TS <= reach_BT1
+    if window is not None:
+      seen_BTS &= age_TS < window
+    return seen_BTS, reach_BT1 + 1
 
   def _beneath(self):
     """Each cache beneath, and what a row of this one has read in it [B]."""
