@@ -28,6 +28,7 @@ RULES = (
   'lacy',
 )
 SCOPES = ('facts', 'batch', 'budget')
+UNITS = ('token', 'entity')
 RHO_VARIANTS = ('low_excess', 'high_ref')
 
 
@@ -43,6 +44,10 @@ class SelectionConfig:
       among facts (reading A). `batch`: facts among the `percent` highest
       losses of all (reading B, the printed formula). `budget`: the `rho` N
       highest losses among facts (reading C), at most all facts.
+    unit: of `lacy` and `ignore_facts`; what is ranked. `token`: each by its
+      loss, as in the paper. `entity`: whole runs of facts by their mean loss,
+      as many as fit the count (ours), since a called first digit without the
+      rest of its number says nothing. Not for the scope `batch`.
     percent: n, an integer so that the count is exact.
     rho: training call budget as a share of valid positions, to 0.001.
     rho_variant: of `rho`; `low_excess` calls where loss minus reference loss
@@ -53,6 +58,7 @@ class SelectionConfig:
 
   rule: str = 'lacy'
   scope: str = 'facts'
+  unit: str = 'token'
   percent: int = 60
   rho: float = 0.15
   rho_variant: str = 'low_excess'
@@ -62,12 +68,20 @@ class SelectionConfig:
     for name, value, known in (
       ('rule', self.rule, RULES),
       ('scope', self.scope, SCOPES),
+      ('unit', self.unit, UNITS),
       ('rho_variant', self.rho_variant, RHO_VARIANTS),
     ):
       if value not in known:
         raise ValueError(
           f'lacy.{name} must be one of {", ".join(known)}; got {value!r}'
         )
+    by_loss = self.rule in ('lacy', 'ignore_facts') and self.scope != 'batch'
+    if self.unit == 'entity' and not by_loss:
+      raise ValueError(
+        'lacy.unit=entity ranks facts by loss: lacy.rule must be lacy or '
+        'ignore_facts and lacy.scope facts or budget, got '
+        f'lacy.rule={self.rule!r} and lacy.scope={self.scope!r}'
+      )
     if not 0 <= self.percent <= 100 or self.percent != int(self.percent):
       raise ValueError(
         f'lacy.percent must be an integer in [0, 100], got {self.percent}'
@@ -109,6 +123,28 @@ def top(
   return chosen.reshape(score.shape) & among
 
 
+def top_entities(
+  loss: Float[Array, 'B T'], facts: Bool[Array, 'B T'], k: Int[Array, '']
+) -> Bool[Array, 'B T']:
+  """Whole entities by mean loss, the highest first, of `k` tokens at most.
+
+  An entity is a run of facts in a row; ties go to the earlier one. The first
+  that does not fit ends the list: no entity of lower loss goes before it.
+  """
+  starts = facts & ~jnp.pad(facts, ((0, 0), (1, 0)))[:, :-1]
+  facts, loss = facts.ravel(), loss.astype(jnp.float32).ravel()
+  size = facts.size
+  number = jnp.where(facts, jnp.cumsum(starts.ravel()) - 1, size)
+  total = jnp.zeros(size + 1).at[number].add(loss)
+  tokens = jnp.zeros(size + 1, jnp.int32).at[number].add(1)
+  mean = total / jnp.maximum(tokens, 1)
+  mean = jnp.where((jnp.arange(size + 1) < size) & (tokens > 0), mean, -jnp.inf)
+  order = jnp.argsort(-mean, stable=True)
+  upto = jnp.zeros(size + 1, jnp.int32)
+  upto = upto.at[order].set(jnp.cumsum(tokens[order]), unique_indices=True)
+  return (facts & (upto[number] <= k)).reshape(starts.shape)
+
+
 def _count(mask):
   return jnp.sum(mask, dtype=jnp.int32)
 
@@ -119,11 +155,15 @@ def _budget(rho, valid):
 
 
 def _lacy(config, loss, facts, valid):
-  if config.scope == 'facts':
-    return top(loss, facts, config.percent * _count(facts) // 100)
   if config.scope == 'batch':
     return facts & top(loss, valid, config.percent * _count(valid) // 100)
-  return top(loss, facts, _budget(config.rho, valid))
+  if config.scope == 'facts':
+    k = config.percent * _count(facts) // 100
+  else:
+    k = _budget(config.rho, valid)
+  if config.unit == 'entity':
+    return top_entities(loss, facts, k)
+  return top(loss, facts, k)
 
 
 def select(

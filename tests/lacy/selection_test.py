@@ -204,5 +204,53 @@ class SelectionTest(parameterized.TestCase):
       selection.SelectionConfig(**fields)
 
 
+def runs(facts):
+  """(row, start, end) of every run of marks, by hand."""
+  found = []
+  for row, marks in enumerate(facts):
+    start = None
+    for t, mark in enumerate([*marks, False]):
+      if mark and start is None:
+        start = t
+      if not mark and start is not None:
+        found.append((row, start, t))
+        start = None
+  return found
+
+
+class EntityTest(parameterized.TestCase):
+  def test_whole_entities_by_mean_loss_within_the_count(self):
+    """Against enumeration: sort the runs, take them while they fit."""
+    rng = np.random.default_rng(2)
+    choose = jax.jit(selection.top_entities)
+    for _ in range(30):
+      facts = rng.random((3, 11)) < 0.5
+      loss = rng.integers(0, 4, facts.shape).astype(np.float32)  # with ties
+      count = int(rng.integers(0, 20))
+      want, left = np.zeros_like(facts), count
+      means = [(loss[r, a:b].mean(), (r, a, b)) for r, a, b in runs(facts)]
+      for _, (row, start, end) in sorted(means, key=lambda m: -m[0]):
+        if end - start > left:
+          break
+        want[row, start:end] = True
+        left -= end - start
+      got = np.asarray(choose(loss, facts, np.int32(count)))
+      np.testing.assert_array_equal(got, want)
+
+  def test_no_number_is_called_by_its_first_digit_alone(self):
+    # 1 9 3 4 with a surprising first digit, then a name.
+    loss, facts = [9, 1, 1, 1, 0, 4, 4, 0], [1, 1, 1, 1, 0, 1, 1, 0]
+    kw = dict(rule='lacy', scope='budget', rho=0.25)
+    self.assertEqual(called(loss, facts, **kw), {0, 5})
+    self.assertEqual(called(loss, facts, unit='entity', **kw), {5, 6})
+
+  @parameterized.parameters(
+    dict(rule='loss'), dict(rule='lacy', scope='batch'), dict(rule='fact_all')
+  )
+  def test_only_where_facts_are_ranked(self, **kw):
+    with self.assertRaisesRegex(ValueError, 'lacy.unit=entity'):
+      selection.SelectionConfig(unit='entity', **kw)
+
+
 if __name__ == '__main__':
   absltest.main()
