@@ -75,7 +75,9 @@ def settings(cfg: Mapping[str, Any]) -> tuple[experiment.Settings, Continued]:
   more = Continued(
     init=cfg['init'],
     lora=options.section(cfg['lora'], 'lora', lora.LoraConfig),
-    questions=options.section(cfg['questions'], 'questions', QuestionsConfig),
+    questions=options.section(
+      cfg.get('questions', {}), 'questions', QuestionsConfig
+    ),
   )
   if not more.init or s.data.tokenizer != more.init:
     raise ValueError(

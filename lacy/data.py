@@ -7,6 +7,8 @@ synonym group of a free slot, -1 elsewhere).
 
 import dataclasses
 import functools
+import hashlib
+import re
 from collections.abc import Mapping
 
 import grain
@@ -38,10 +40,12 @@ class DataConfig:
     corpus: see corpora/text/sources.py, or `bios` for synthetic biographies.
     vocab_size: of the tokenizer to train.
     tokenizer: a tokenizer.json to use instead, or the name of a checkpoint.
+    topic: only documents of this topic, where the corpus has topics.
     context: T.
     batch_size: records a step, over all devices.
     fact_rule: see lacy/facts/annotate.py.
     judge_mask: JSON lines with spans for rule `judge`.
+    train_records: how many are trained on, spread over the split; 0: all.
     eval_records: how many records the evaluations during training read.
     test_records: how many the evaluation at the end reads; 0: all.
     bios: fields of corpora.bios.BiosConfig, for the corpus `bios`.
@@ -50,10 +54,12 @@ class DataConfig:
   corpus: str = 'wiki_summaries'
   vocab_size: int = 8192
   tokenizer: str = ''
+  topic: str = ''
   context: int = 256
   batch_size: int = 16
   fact_rule: str = 'ner_first'
   judge_mask: str = ''
+  train_records: int = 0
   eval_records: int = 64
   test_records: int = 0
   bios: Mapping = dataclasses.field(default_factory=dict)
@@ -79,11 +85,39 @@ class Corpus:
     c = self.config
     if self.prepared is None:
       return _bios_records(_bios_config(c), name)
-    split = self.prepared.split(name)
+    split = self.documents(name)
     tokenizer = self.prepared.tokenizer
     records = packing.records(split, c.context, tokenizer.pad_id)
     facts = annotate.annotate(split, tokenizer, rule=c.fact_rule)
-    return {**records, 'facts': packing.pack(records.plan, facts, False)}
+    facts = packing.pack(records.plan, facts, False)
+    some = self._read_of(name, len(facts))
+    return {k: a[some] for k, a in {**records, 'facts': facts}.items()}
+
+  def _read_of(self, name: str, count: int) -> slice | np.ndarray:
+    """Which of `count` records are read, see `train_records`."""
+    few = self.config.train_records
+    if name != 'train' or not 0 < few < count:
+      return slice(None)
+    return np.arange(few) * count // few
+
+  def documents(self, name: str) -> prepare.Split:
+    """The documents of a split, those of `data.topic` if one is given.
+
+    Raises:
+      ValueError: there is none.
+    """
+    split, topic = self.prepared.split(name), self.config.topic
+    if not topic:
+      return split
+    keep = [n for n, d in enumerate(split.docs) if d.get('topic') == topic]
+    if not keep:
+      raise ValueError(
+        f'the {name} split of {self.config.corpus} must hold documents of '
+        f'data.topic={topic!r}, and has none'
+      )
+    slug = re.sub(r'\W', '', topic)
+    digest = hashlib.sha256(topic.encode()).hexdigest()[:8]
+    return split.only(keep, f'topic-{slug}-{digest}')
 
   def pieces(self, ids: list[int]) -> list[str]:
     """Printable text of every id."""
@@ -99,7 +133,7 @@ class Corpus:
         'lacy.rule=judge reads its mask from a file and works on text; set '
         '--config.data.judge_mask to a JSON lines file'
       )
-    split, tokenizer = self.prepared.split('train'), self.prepared.tokenizer
+    split, tokenizer = self.documents('train'), self.prepared.tokenizer
     mask, lost = judge.mask_of(self.config.judge_mask, split, tokenizer)
     logging.log(
       logging.WARNING if lost else logging.INFO,
@@ -109,7 +143,8 @@ class Corpus:
     )
     c = self.config
     records = packing.records(split, c.context, tokenizer.pad_id)
-    return packing.pack(records.plan, mask, False)
+    mask = packing.pack(records.plan, mask, False)
+    return mask[self._read_of('train', len(mask))]
 
 
 def _bios_config(config: DataConfig) -> bios.BiosConfig:

@@ -39,7 +39,15 @@ def losses(workdir: str, arrays, corpus) -> np.ndarray:
   run = finished.open_run(
     workdir, key='lacy.reference', train='with lacy.rule=standard'
   )
-  for key in ('corpus', 'context', 'vocab_size', 'tokenizer', 'bios'):
+  for key in (
+    'corpus',
+    'topic',
+    'train_records',
+    'context',
+    'vocab_size',
+    'tokenizer',
+    'bios',
+  ):
     mine, theirs = getattr(corpus.config, key), run.config['data'].get(key)
     if theirs is not None and mine != theirs:
       raise ValueError(
@@ -73,7 +81,10 @@ def _digest(params, model: transformer.TransformerConfig, corpus) -> str:
   """32 hex digits of the weights, the model's shape and the records."""
   digest = hashlib.sha256()
   # The fingerprint covers the corpus and its tokenizer; packing depends on T.
-  records = [corpus.fingerprint, corpus.config.context, corpus.call_id]
+  c = corpus.config
+  records = [corpus.fingerprint, c.context, corpus.call_id]
+  if c.topic or c.train_records:
+    records += [c.topic, c.train_records]
   digest.update(json.dumps([repr(model), *records]).encode())
   for path, leaf in jax.tree_util.tree_leaves_with_path(params):
     array = np.ascontiguousarray(leaf)

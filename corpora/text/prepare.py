@@ -62,6 +62,27 @@ class Split:
       )
     return docs
 
+  def only(self, keep: Sequence[int], name: str) -> 'Split':
+    """The documents of these numbers, as a split with a folder inside.
+
+    Args:
+      keep: numbers of documents, in order.
+      name: of the folder; another choice needs another name.
+    """
+    folder = self.folder / name
+    folder.mkdir(exist_ok=True)
+    lengths = np.diff(self.starts)[keep] if len(keep) else np.zeros(0, int)
+    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    tokens = np.zeros(starts[-1], self.tokens.dtype)
+    for place, number in enumerate(keep):
+      some = slice(*self.starts[number : number + 2])
+      tokens[starts[place] : starts[place + 1]] = self.tokens[some]
+    made = dataclasses.replace(
+      self, folder=folder, starts=starts, tokens=tokens
+    )
+    made.__dict__['docs'] = [self.docs[number] for number in keep]
+    return made
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Prepared:

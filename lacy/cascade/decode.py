@@ -241,11 +241,11 @@ def generate(
     if BROKEN not in piece or len(pending) >= MAX_CHARACTER_IDS:
       out.text += piece
       pending = []
-  out.tokens = _tokens(out, tokenizer, prompt)
+  out.tokens = token_marks(out, tokenizer, prompt)
   return out
 
 
-def _tokens(out: Cascaded, tokenizer: Encoder, prompt: str) -> list[Mark]:
+def token_marks(out: Cascaded, tokenizer: Encoder, prompt: str) -> list[Mark]:
   """The generated tokens, by who wrote their first character."""
   written = np.zeros(len(out.text) + 1, bool)
   for start, end in out.spans:

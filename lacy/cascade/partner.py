@@ -63,10 +63,7 @@ class LocalPartner:
     self._reader = reader
     self._tokenizer = tokenizer
     self._unit = unit
-    # Only what the checkpoint puts before a text, never what it puts behind.
-    around = tokenizer.encode('x', parse_specials=False)
-    bos = tokenizer.bos_id
-    self._begin = [bos] if bos is not None and around[:1] == [bos] else []
+    self._begin = beginning(tokenizer)
 
   def __call__(self, text: str) -> str:
     """The piece that follows `text`.
@@ -89,7 +86,7 @@ class LocalPartner:
       if token in self._tokenizer.stop_ids:
         break
       longer = cascade.continuation(self._tokenizer, ids, [*new, token])
-      if self._unit == 'word' and _ends(piece, longer):
+      if self._unit == 'word' and ends(piece, longer):
         break
       new.append(token)
       piece = longer
@@ -98,7 +95,14 @@ class LocalPartner:
     return piece
 
 
-def _ends(piece: str, longer: str) -> bool:
+def beginning(tokenizer: Tokenizer) -> list[int]:
+  """What the checkpoint puts before a text, never what it puts behind."""
+  around = tokenizer.encode('x', parse_specials=False)
+  bos = tokenizer.bos_id
+  return [bos] if bos is not None and around[:1] == [bos] else []
+
+
+def ends(piece: str, longer: str) -> bool:
   """Whether the word of `piece` is over where `longer` goes on."""
   added = longer[len(piece) :]
   if not piece.strip() or cascade.BROKEN in piece or not added:

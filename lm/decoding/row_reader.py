@@ -143,9 +143,7 @@ class RowReader:
         if ids is None or list(ids) == self._ids[row]:
           continue
         # The last id is always run again: its logits are what is asked for.
-        kept[row] = min(
-          reader.common_prefix(self._ids[row], ids), len(ids) - 1
-        )
+        kept[row] = min(reader.common_prefix(self._ids[row], ids), len(ids) - 1)
         left[row] = ids[kept[row] :]
       longest = max(map(len, left))
       if not longest:
@@ -232,9 +230,7 @@ def _read(config, params, tokens_BT, padding_B):
 def _extend(config, params, cache, base, last_BV, tokens_BT, counts_B, kept_B):
   """Cache and logits after what is new; rows without keep their logits."""
   model = transformer.Transformer(config)
-  cache = cache.replace(base=base).expect(
-    counts_B, kept_B, tokens_BT.shape[1]
-  )
+  cache = cache.replace(base=base).expect(counts_B, kept_B, tokens_BT.shape[1])
   out = model.apply({'params': params}, tokens_BT, cache=cache)
   ends_B1 = jnp.maximum(counts_B - 1, 0)[:, None, None]
   hidden_BD = jnp.take_along_axis(out.hidden, ends_B1, 1)[:, 0]

@@ -38,9 +38,7 @@ def expected(ids):
 
 
 class RowReaderTest(parameterized.TestCase):
-  @parameterized.parameters(
-    ((), 64), (BEFORE, 64), (BEFORE, 36)
-  )
+  @parameterized.parameters(((), 64), (BEFORE, 64), (BEFORE, 36))
   def test_logits_are_those_of_each_row_alone(self, before, size):
     """With few slots all rows are read again."""
     rows = row_reader.RowReader(

@@ -1,0 +1,111 @@
+"""Two ways of writing the same articles, compared article by article.
+
+A way's counts stand in a summary as text, 'supported/entities' an article, so
+that a results file says all that a difference needs. The precision of a way is
+pooled: supported over entities of all articles and seeds together.
+
+An interval draws articles and seeds again, with replacement, the same ones for
+both ways.
+
+Shapes: S seeds, N articles, R replicates.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from engine.report import claims as claims_lib
+from engine.stats import bootstrap
+from lacy.cascade import support
+
+DRAWS = 4000
+# What lacy is compared with.
+OTHERS = ('loss', 'standard', 'rho', 'lacy:entity')
+
+
+def dumps(counts: Sequence[support.Support]) -> str:
+  """'1/2 0/3': supported and entities of each article."""
+  return ' '.join(f'{count.supported}/{count.entities}' for count in counts)
+
+
+def loads(text: str) -> np.ndarray:
+  """[N, 2] of `dumps`; ValueError where it is none."""
+  try:
+    pairs = [tuple(map(int, pair.split('/'))) for pair in text.split()]
+    return np.array(pairs, np.int64).reshape(len(pairs), 2)
+  except ValueError as error:
+    raise ValueError(
+      f'counts must read supported/entities of each article, came {text[:40]!r}'
+    ) from error
+
+
+def _precision(total):
+  """Of [..., 2]; nan without entities."""
+  supported, entities = np.moveaxis(np.asarray(total, np.float64), -1, 0)
+  some = entities > 0
+  return np.where(some, supported / np.where(some, entities, 1), np.nan)
+
+
+def _recalled(total):
+  return np.asarray(total, np.float64)[..., 0]
+
+
+def interval(statistic, *ways: np.ndarray, seed: int = 0) -> list[float]:
+  """[value, low, high]: 95%, over articles and seeds.
+
+  Args:
+    statistic: of the sums [..., 2] of each way.
+    *ways: counts [S, N, 2], the same seeds and articles in each.
+    seed: of the draws.
+  """
+  seeds, articles, _ = ways[0].shape
+  rng = np.random.default_rng(seed)
+  drawn_S = rng.integers(0, seeds, (DRAWS, seeds))
+  drawn_N = rng.integers(0, articles, (DRAWS, articles))
+  # How often each is drawn: a sum over what is drawn is a weighted sum.
+  often_RS = _often(drawn_S, seeds)
+  often_RN = _often(drawn_N, articles)
+  whole = statistic(*(way.sum((0, 1)) for way in ways))
+  values = statistic(
+    *(np.einsum('rs,rn,snc->rc', often_RS, often_RN, way) for way in ways)
+  )
+  made = bootstrap.percentile(np.asarray(whole), np.asarray(values), 0.95)
+  return [round(float(x), 6) for x in made]
+
+
+def _often(drawn_RK, size):
+  out = np.zeros((len(drawn_RK), size))
+  np.add.at(out, (np.arange(len(drawn_RK))[:, None], drawn_RK), 1)
+  return out
+
+
+def claims(summaries: claims_lib.Summaries) -> dict[str, list[float]]:
+  """Precision and its differences, '<way>: <what>' to [value, low, high]."""
+  ways = [
+    key.rpartition('/')[0]
+    for key in next(iter(summaries.values()))[0]
+    if key.endswith('/counts')
+  ]
+  counts = {
+    (name, way): np.stack([loads(run[f'{way}/counts']) for run in runs])
+    for name, runs in summaries.items()
+    for way in ways
+  }
+  out = {}
+  for way in ways:
+    for name in summaries:
+      out[f'{way}: {name}'] = interval(_precision, counts[name, way])
+    if way == 'partner alone' or 'lacy' not in summaries:
+      continue
+    for other in OTHERS:
+      if other not in summaries:
+        continue
+      pair = counts['lacy', way], counts[other, way]
+      out[f'{way}: lacy_minus_{other}'] = interval(
+        lambda a, b: _precision(a) - _precision(b), *pair
+      )
+      seeds = len(pair[0])
+      out[f'{way}: supported_lacy_minus_{other}'] = interval(
+        lambda a, b, n=seeds: (_recalled(a) - _recalled(b)) / n, *pair
+      )
+  return out
