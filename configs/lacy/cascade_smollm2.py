@@ -46,7 +46,7 @@ def get_config(arg: str = '') -> ConfigDict:
       rope_base=100_000.0,
       norm_eps=1e-5,
       tied=True,
-      scan_layers=False,
+      scan_layers=True,
       remat=False,
       dtype='bfloat16',
     )
@@ -81,8 +81,9 @@ def get_config(arg: str = '') -> ConfigDict:
       units=('token', 'span'),
       # The paper's, and one on either side: shares of the text.
       budgets=(0.22,) if smoke else (0.1, 0.22, 0.4),
-      gain=4.0,
-      damping=200.0,
+      gain=12.0,
+      damping=300.0,
+      window=200,
       articles=4 if smoke else 100,
       # No rule was chosen and no threshold set on either.
       splits=('test', 'validation'),

@@ -63,7 +63,7 @@ class FreeTextConfig:
     model_dtype: what it computes in.
     units: what a call is worth, see lacy/cascade/turns.py.
     budgets: shares of the text that the partner shall write, within (0, 1).
-    gain: see lacy/cascade/budget.py. damping: likewise.
+    gain: see lacy/cascade/budget.py. damping, window: likewise.
     articles: held-out openings to continue.
     splits: where they come from, in this order.
     shortest: characters of an article at least; longest: at most.
@@ -79,8 +79,9 @@ class FreeTextConfig:
   model_dtype: str = 'bfloat16'
   units: Sequence[str] = ('token', 'span')
   budgets: Sequence[float] = (0.22,)
-  gain: float = 4.0
-  damping: float = 200.0
+  gain: float = 12.0
+  damping: float = 300.0
+  window: int = 200
   articles: int = 100
   splits: Sequence[str] = ('test', 'validation')
   shortest: int = 0
@@ -242,6 +243,9 @@ def evaluate(
   read = articles(c, corpus)
   tokenizer = corpus.prepared.tokenizer
   model, params = layout.fuse(s.model, params)
+  if model.scan_layers:
+    params = layout.unrolled(params, model.layers)
+    model = dataclasses.replace(model, scan_layers=False)
   params = jax.tree.map(lambda a: jnp.asarray(a, model.dtype), params)
   size = slots(c, [tokenizer.encode(article.opening) for article in read])
   rows = row_reader.RowReader(model, params, rows=len(read), size=size)
@@ -263,7 +267,7 @@ def evaluate(
         partner,
         tokenizer,
         read,
-        budget.Feedback(beta, gain=c.gain, damping=c.damping),
+        budget.Feedback(beta, gain=c.gain, damping=c.damping, window=c.window),
         characters=c.characters,
         most=c.most,
       )

@@ -31,8 +31,8 @@ class Always:
   def decide(self, scores):
     return [True] * len(scores)
 
-  def wrote(self, tokens, *, written=0, calls=0):
-    del tokens, written, calls
+  def wrote(self, tokens, **more):
+    del tokens, more
 
 
 def ends_everything(tokenizer: decode.Encoder) -> Read:
@@ -147,10 +147,9 @@ def write(
       row.out.decisions.append(decode.Mark(row.place, row in begun))
       if not row.done and row not in begun:
         row.by_small(int(tokens_B[n]), tokenizer)
-    _account(rows, wrote + begun, len(begun), tokenizer, threshold)
     for row in rows:
-      if len(row.out.text) - len(row.article.opening) >= characters:
-        row.done = True
+      row.done |= len(row.out.text) - len(row.article.opening) >= characters
+    _account(rows, wrote + begun, len(begun), tokenizer, threshold)
   for row in rows:
     row.out.tokens = decode.token_marks(row.out, tokenizer, row.article.opening)
   return writing.Written(
@@ -189,4 +188,5 @@ def _account(rows, by_partner, calls, tokenizer, threshold) -> None:
     row.ids = ids
     total += added
     written += added * (row in by_partner)
-  threshold.wrote(total, written=written, calls=calls)
+  at_work = sum(not row.done and row.turn is not None for row in rows)
+  threshold.wrote(total, written=written, calls=calls, at_work=at_work)

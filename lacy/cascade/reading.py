@@ -192,16 +192,14 @@ class LargePartner(_Reading):
 def _name_ends(piece: str, longer: str) -> bool:
   """Whether the name or number of `piece` is over where `longer` goes on.
 
-  A name goes on with a capital after a space, a number with a comma or point;
-  what is neither ends with its word.
+  A name goes on with a capital behind a space; numbers and what is no name end
+  with their word.
   """
   if not single.ends(piece, longer):
     return False
   added = longer[len(piece) :]
   first = piece.strip()[:1]
-  if first.isupper() and added[0] in ' -':
-    return not added[1:2].isupper()
-  return True
+  return not (first.isupper() and added[0] == ' ' and added[1:2].isupper())
 
 
 def small_rows(
