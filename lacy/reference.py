@@ -55,6 +55,8 @@ def losses(workdir: str, arrays, corpus) -> np.ndarray:
         f'this run has {mine!r}; use a reference on the same records'
       )
   params, step = checkpoint.restore_params(run.workdir)
+  # On the host: the devices of this run may be others.
+  params = jax.tree.map(np.asarray, params)
   model = transformer.TransformerConfig(**run.config['model'])
   digest = _digest(params, model, corpus)
   cache = assets.cache_dir() / 'reference' / f'{digest}.npy'

@@ -25,13 +25,13 @@ def get_config(arg: str = '') -> ConfigDict:
       corpus='wiki_summaries',
       tokenizer=c.init,
       topic='People',
-      context=32 if smoke else 128,
+      context=32 if smoke else 64,
       batch_size=2,
       fact_rule='caps_digits' if smoke else 'ner_first',
       judge_mask='',
       # As many as the steps read, and some more: the reference of rho reads
       # them all.
-      train_records=16 if smoke else 160,
+      train_records=16 if smoke else 200,
     )
   )
   # The checkpoint's shape, with five tokens more.
@@ -78,20 +78,20 @@ def get_config(arg: str = '') -> ConfigDict:
       # That knows, or that reads what it looks up.
       model='qwen2_5_coder_1_5b_instruct' if arg == 'qwen' else c.init,
       model_dtype='bfloat16',
-      units=('token', 'span'),
-      # The paper's, and one on either side: shares of the text.
-      budgets=(0.22,) if smoke else (0.1, 0.22, 0.4),
+      # Shares of the text by what a call is worth: the paper's, and for whole
+      # names one on either side.
+      budgets=dict(token=(0.22,), span=(0.22,) if smoke else (0.1, 0.22, 0.4)),
       gain=12.0,
       damping=300.0,
       window=200,
       articles=4 if smoke else 100,
       # No rule was chosen and no threshold set on either.
       splits=('test', 'validation'),
-      shortest=200,
-      longest=1000,
+      shortest=160,
+      longest=600,
       opening=150,
-      characters=40 if smoke else 120,
-      most=8 if smoke else 40,
+      characters=40 if smoke else 100,
+      most=8 if smoke else 32,
       entities='caps_digits' if smoke else 'ner',
       accept_licence='',
     )

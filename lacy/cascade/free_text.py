@@ -11,6 +11,7 @@ Models, budget by feedback and units are ours, see docs/papers/lacy.md, 11.5.
 
 import dataclasses
 import functools
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -61,8 +62,8 @@ class FreeTextConfig:
       that knows without documents.
     model: of the partner, see lm/checkpoints/hub.py; of `database` its reader.
     model_dtype: what it computes in.
-    units: what a call is worth, see lacy/cascade/turns.py.
-    budgets: shares of the text that the partner shall write, within (0, 1).
+    budgets: by unit (what a call is worth, see lacy/cascade/turns.py) the
+      shares of the text that the partner shall write, within (0, 1).
     gain: see lacy/cascade/budget.py. damping, window: likewise.
     articles: held-out openings to continue.
     splits: where they come from, in this order.
@@ -77,8 +78,9 @@ class FreeTextConfig:
   partner: str = 'database'
   model: str = 'smollm2_135m_instruct'
   model_dtype: str = 'bfloat16'
-  units: Sequence[str] = ('token', 'span')
-  budgets: Sequence[float] = (0.22,)
+  budgets: Mapping[str, Sequence[float]] = dataclasses.field(
+    default_factory=lambda: {'token': (0.22,), 'span': (0.22,)}
+  )
   gain: float = 12.0
   damping: float = 300.0
   window: int = 200
@@ -103,16 +105,17 @@ class FreeTextConfig:
         raise ValueError(
           f'cascade.{name} must be at least 1, got {getattr(self, name)}'
         )
-    for unit in self.units:
+    for unit, shares in self.budgets.items():
       if unit not in turns.UNITS:
         raise ValueError(
-          f'cascade.units must be of {", ".join(turns.UNITS)}, got {unit!r}'
+          f'cascade.budgets must be of the units {", ".join(turns.UNITS)}, got '
+          f'{unit!r}'
         )
-    if not all(0.0 < beta < 1.0 for beta in self.budgets):
-      raise ValueError(
-        f'cascade.budgets must lie within (0, 1), got {list(self.budgets)}; '
-        'alone and the partner alone are written anyway'
-      )
+      if not all(0.0 < beta < 1.0 for beta in shares):
+        raise ValueError(
+          f'cascade.budgets.{unit} must lie within (0, 1), got {list(shares)}; '
+          'alone and the partner alone are written anyway'
+        )
 
 
 def slots(c: FreeTextConfig, ids: Sequence[Sequence[int]]) -> int:
@@ -200,7 +203,7 @@ class Partners:
     size = c.most + slots(c, openings)
     self._c, self._read = c, read
     self._alone: writing.Written | None = None
-    units = dict.fromkeys((*c.units, 'token'))
+    units = dict.fromkeys((*c.budgets, 'token'))
     if c.partner == 'large':
       self.units = {
         unit: reading.LargePartner(model, unit=unit, size=size)
@@ -228,11 +231,15 @@ class Partners:
 
 
 @functools.lru_cache(maxsize=1)
+def _kept(cascade: str, read: tuple[writing.Article, ...]) -> Partners:
+  return Partners(FreeTextConfig(**json.loads(cascade)), read)
+
+
 def open_partners(
-  c: FreeTextConfig, read: tuple[writing.Article, ...]
+  c: FreeTextConfig, read: Sequence[writing.Article]
 ) -> Partners:
   """Kept for the runs of a sweep."""
-  return Partners(c, read)
+  return _kept(json.dumps(dataclasses.asdict(c), sort_keys=True), tuple(read))
 
 
 def evaluate(
@@ -252,11 +259,11 @@ def evaluate(
   small = reading.small_rows(
     rows, corpus.call_id, corpus.vocab_size, s.lacy.selection.calls
   )
-  partners = open_partners(c, tuple(read))
+  partners = open_partners(c, read)
   ways = [
     (f'{unit} {beta:g}', partners.units[unit], beta)
-    for unit in c.units
-    for beta in c.budgets
+    for unit, shares in c.budgets.items()
+    for beta in shares
   ]
   out: dict[str, Any] = {}
   made = {}
@@ -305,9 +312,6 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   """
   s, more = continued.settings(cfg)
   c = options.section(cfg['cascade'], 'cascade', FreeTextConfig)
-  c = dataclasses.replace(
-    c, **{k: tuple(getattr(c, k)) for k in ('units', 'budgets', 'splits')}
-  )
   return experiment.build(cfg)._replace(
     open=functools.partial(open_program, s, more, c),
     abstract=functools.partial(continued.abstract, s, more),

@@ -39,8 +39,8 @@ def loads(text: str) -> np.ndarray:
     ) from error
 
 
-def _precision(total):
-  """Of [..., 2]; nan without entities."""
+def precision(total) -> np.ndarray:
+  """Of sums [..., 2]; nan without entities."""
   supported, entities = np.moveaxis(np.asarray(total, np.float64), -1, 0)
   some = entities > 0
   return np.where(some, supported / np.where(some, entities, 1), np.nan)
@@ -50,24 +50,24 @@ def _recalled(total):
   return np.asarray(total, np.float64)[..., 0]
 
 
-def interval(statistic, *ways: np.ndarray, seed: int = 0) -> list[float]:
+def interval(statistic, *counts: np.ndarray, seed: int = 0) -> list[float]:
   """[value, low, high]: 95%, over articles and seeds.
 
   Args:
     statistic: of the sums [..., 2] of each way.
-    *ways: counts [S, N, 2], the same seeds and articles in each.
+    *counts: of each way, [S, N, 2], the same seeds and articles in each.
     seed: of the draws.
   """
-  seeds, articles, _ = ways[0].shape
+  seeds, articles, _ = counts[0].shape
   rng = np.random.default_rng(seed)
   drawn_S = rng.integers(0, seeds, (DRAWS, seeds))
   drawn_N = rng.integers(0, articles, (DRAWS, articles))
   # How often each is drawn: a sum over what is drawn is a weighted sum.
   often_RS = _often(drawn_S, seeds)
   often_RN = _often(drawn_N, articles)
-  whole = statistic(*(way.sum((0, 1)) for way in ways))
+  whole = statistic(*(way.sum((0, 1)) for way in counts))
   values = statistic(
-    *(np.einsum('rs,rn,snc->rc', often_RS, often_RN, way) for way in ways)
+    *(np.einsum('rs,rn,snc->rc', often_RS, often_RN, way) for way in counts)
   )
   made = bootstrap.percentile(np.asarray(whole), np.asarray(values), 0.95)
   return [round(float(x), 6) for x in made]
@@ -79,22 +79,23 @@ def _often(drawn_RK, size):
   return out
 
 
+def ways(summaries: claims_lib.Summaries) -> list[str]:
+  """The ways of writing, in order."""
+  first = next(iter(summaries.values()))[0]
+  return [k.rpartition('/')[0] for k in first if k.endswith('/counts')]
+
+
 def claims(summaries: claims_lib.Summaries) -> dict[str, list[float]]:
   """Precision and its differences, '<way>: <what>' to [value, low, high]."""
-  ways = [
-    key.rpartition('/')[0]
-    for key in next(iter(summaries.values()))[0]
-    if key.endswith('/counts')
-  ]
   counts = {
     (name, way): np.stack([loads(run[f'{way}/counts']) for run in runs])
     for name, runs in summaries.items()
-    for way in ways
+    for way in ways(summaries)
   }
   out = {}
-  for way in ways:
+  for way in ways(summaries):
     for name in summaries:
-      out[f'{way}: {name}'] = interval(_precision, counts[name, way])
+      out[f'{way}: {name}'] = interval(precision, counts[name, way])
     if way == 'partner alone' or 'lacy' not in summaries:
       continue
     for other in OTHERS:
@@ -102,7 +103,7 @@ def claims(summaries: claims_lib.Summaries) -> dict[str, list[float]]:
         continue
       pair = counts['lacy', way], counts[other, way]
       out[f'{way}: lacy_minus_{other}'] = interval(
-        lambda a, b: _precision(a) - _precision(b), *pair
+        lambda a, b: precision(a) - precision(b), *pair
       )
       seeds = len(pair[0])
       out[f'{way}: supported_lacy_minus_{other}'] = interval(

@@ -204,18 +204,26 @@ class RowReader:
     """A cache of all rows that has read `before`."""
     if not before:
       return None
-    tokens_BT, padding_B = generate.pad_front(before, most=0)
+    whole = -(-self._rows // batch) * batch
+    tokens_BT, padding_B = generate.pad_front(before, rows=whole, most=0)
     parts = []
-    for at in range(0, self._rows, batch):
+    for at in range(0, whole, batch):
       stop.check()
       some = slice(at, at + batch)
       parts.append(
         _read(self._config, self._params, tokens_BT[some], padding_B[some])
       )
     self.tokens_run += tokens_BT.size
-    whole = [part.replace(cursor=part.cursor[None]) for part in parts]
-    joined = jax.tree.map(lambda *a: jnp.concatenate(a), *whole)
-    return joined.replace(cursor=parts[0].cursor)
+    return _joined(parts, self._rows)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _joined(parts, rows):
+  """The first rows of caches that have read as far."""
+  cursor = parts[0].cursor
+  parts = [part.replace(cursor=None) for part in parts]
+  joined = jax.tree.map(lambda *a: jnp.concatenate(a)[:rows], *parts)
+  return joined.replace(cursor=cursor)
 
 
 @functools.partial(jax.jit, static_argnums=0)
