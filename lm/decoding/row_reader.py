@@ -99,7 +99,7 @@ class RowReader:
       params: of the model.
       rows: B.
       size: S, about the longest row and as many passes as it grows by. Where
-        slots run out all rows are read again.
+        slots run out, what is asked for is read again.
       before: ids that each row has read before all else; none if empty.
       batch: rows of `before` that are read at once.
 
@@ -151,7 +151,7 @@ class RowReader:
       stop.check()
       width = 1 if longest <= _SINGLE else WIDE
       if self._cursor + width > self._size:
-        rows = self._all_again(rows)
+        self._forget()  # each row is read again when it is next asked for
         continue
       self._pass(left, kept, width)
 
@@ -175,15 +175,6 @@ class RowReader:
     )
     self._cursor += width
     self.tokens_run += tokens_BT.size
-
-  def _all_again(self, rows):
-    """Empties the cache; every row that was read is to be read again."""
-    rows = [
-      mine if ids is None else ids
-      for mine, ids in zip(self._ids, rows, strict=True)
-    ]
-    self._forget()
-    return [ids or None for ids in rows]
 
   def _forget(self) -> None:
     self._ids: list[list[int]] = [[] for _ in range(self._rows)]
