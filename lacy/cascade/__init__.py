@@ -10,6 +10,12 @@ __getattr__, __dir__, __all__ = public.names(
       'generate',
     ),
     'partner': ('LocalPartner',),
+    'turns': ('Turn',),
+    'reading': (
+      'DatabasePartner',
+      'LargePartner',
+    ),
+    'budget': ('Feedback',),
     'experiment': ('build',),
     'support': (
       'Support',

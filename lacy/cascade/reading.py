@@ -60,8 +60,7 @@ class _Reading:
     return out
 
   def _over(self, turn) -> bool:
-    whole = self._unit == 'token' and decode.BROKEN not in turn.wrote
-    return bool(turn.wrote) and whole
+    return bool(turn.wrote) and self._unit == 'token'
 
   def _texts(self, asked):
     return [[*self._begin, *self._ids(turn.text)] for turn in asked]
@@ -101,10 +100,10 @@ class DatabasePartner(_Reading):
       if others and self._best(sorted(others), logits_V)[1] > score:
         return ''
     piece = self._tokenizer.decode([best])
-    # An id that is part of a character: the whole piece at once.
-    if decode.BROKEN in piece or not piece:
-      return next(p for p in longer if self._first(p) == best)
-    return piece
+    if piece and any(whole.startswith(piece) for whole in longer):
+      return piece
+    # A part of a character, or a tokenizer that adds a space: the whole piece.
+    return next(whole for whole in longer if self._first(whole) == best)
 
   def _best(self, pieces, logits_V):
     ids = np.array([self._first(piece) for piece in pieces])
@@ -176,17 +175,16 @@ class LargePartner(_Reading):
 
   def _piece(self, row, turn, logits_V):
     token = int(np.argmax(logits_V[: self._tokenizer.vocab_size]))
-    if token in self._tokenizer.stop_ids:
-      return '' if turn.wrote else None
-    ids = self._ids(turn.text)
-    piece = decode.continuation(self._tokenizer, ids, [token])
+    piece = ''
+    if token not in self._tokenizer.stop_ids:
+      ids = self._ids(turn.text)
+      piece = decode.continuation(self._tokenizer, ids, [token])
     if not piece:
       return '' if turn.wrote else None
-    longer = turn.wrote + piece
-    ends = single.ends if self._unit == 'word' else _name_ends
-    if turn.wrote and self._unit != 'token' and ends(turn.wrote, longer):
+    if decode.BROKEN in piece:  # a part of a character is the small model's
       return ''
-    return piece
+    ends = single.ends if self._unit == 'word' else _name_ends
+    return '' if turn.wrote and ends(turn.wrote, turn.wrote + piece) else piece
 
 
 def _name_ends(piece: str, longer: str) -> bool:
