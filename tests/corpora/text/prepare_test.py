@@ -48,6 +48,20 @@ class PrepareTest(absltest.TestCase):
         self.assertEqual((bos, eos), (tokenizer.bos_id, tokenizer.eos_id))
         self.assertEqual(tokenizer.decode(ids), doc['text'])
 
+  def test_some_documents_of_a_split(self):
+    prepared = self._prepare()
+    whole, tokenizer = prepared.split('train'), prepared.tokenizer
+    keep = [1, 4, len(whole.docs) - 1]
+    some = whole.only(keep, 'few')
+    self.assertEqual(list(some.docs), [whole.docs[i] for i in keep])
+    for i, doc in enumerate(some.docs):
+      bos, *ids, eos = some.tokens[some.starts[i] : some.starts[i + 1]]
+      self.assertEqual((bos, eos), (tokenizer.bos_id, tokenizer.eos_id))
+      self.assertEqual(tokenizer.decode(ids), doc['text'])
+    # What others keep beside it is not that of the whole.
+    self.assertEqual(some.folder, whole.folder / 'few')
+    self.assertLen(whole.only([], 'none').tokens, 0)
+
   def test_summary_counts(self):
     prepared = self._prepare()
     for name, counts in prepared.summary.items():

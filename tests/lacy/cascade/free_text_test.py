@@ -67,7 +67,6 @@ def tiny(folder):
     cfg.sweep = common.sweep(
       {
         'standard': {'lacy.rule': 'standard'},
-        'lacy:entity': {'lacy.rule': 'lacy', 'lacy.unit': 'entity'},
         'rho': {'lacy.rule': 'rho', 'lacy.reference': '{standard}'},
       },
       seeds=(0,),
@@ -107,7 +106,7 @@ class FreeTextTest(parameterized.TestCase):
       self.assertGreater(runs[0]['span 0.22/delegated'], 0.0)
 
   def test_what_the_partner_writes_stands_in_the_document(self):
-    path = self.sweep / 'lacy-entity-0' / 'evals' / 'writing-final.npz'
+    path = self.sweep / 'rho-0' / 'evals' / 'writing-final.npz'
     with np.load(path) as file:
       made = dict(file)
     self.assertEqual(made['texts'].shape, (4, ARTICLES))
@@ -122,11 +121,11 @@ class FreeTextTest(parameterized.TestCase):
     self.assertGreater(written, 0)
 
   def test_claims_compare_what_is_there(self):
-    made = paired.claims({**self.made, 'lacy': self.made['lacy:entity']})
+    made = paired.claims({**self.made, 'lacy': self.made['rho']})
     self.assertIn('span 0.22: lacy_minus_standard', made)
     self.assertIn('token 0.22: lacy_minus_rho', made)
     self.assertNotIn('span 0.22: lacy_minus_loss', made)
-    self.assertEqual(made['alone: lacy_minus_lacy:entity'], [0.0, 0.0, 0.0])
+    self.assertEqual(made['alone: lacy_minus_rho'], [0.0, 0.0, 0.0])
 
   def test_figures_from_files(self):
     picture, texts = plots.draw(self.sweep)
