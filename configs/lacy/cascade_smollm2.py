@@ -26,13 +26,13 @@ def get_config(arg: str = '') -> ConfigDict:
       corpus='wiki_summaries',
       tokenizer=c.init,
       topic='People',
-      context=32 if smoke else 64,
+      context=32 if smoke else 128,
       batch_size=2,
       fact_rule='caps_digits' if smoke else 'ner_first',
       judge_mask='',
       # As many as the steps read, and some more: the reference of rho reads
       # them all.
-      train_records=16 if smoke else 200,
+      train_records=16 if smoke else 160,
     )
   )
   # The checkpoint's shape, with five tokens more.
@@ -82,9 +82,9 @@ def get_config(arg: str = '') -> ConfigDict:
       # Shares of the text by what a call is worth: the paper's, and for whole
       # names one on either side.
       budgets=dict(token=(0.22,), span=(0.22,) if arg else (0.1, 0.22, 0.4)),
-      gain=12.0,
-      damping=300.0,
-      window=200,
+      gain=40.0,
+      damping=2000.0,
+      window=100,
       articles={'smoke': 4, 'qwen': 40}.get(arg, 100),
       # No rule was chosen and no threshold set on either.
       splits=('test', 'validation'),

@@ -26,9 +26,9 @@ class Feedback:
     self,
     beta: float,
     *,
-    gain: float = 12.0,
-    damping: float = 300.0,
-    window: int = 200,
+    gain: float = 40.0,
+    damping: float = 2000.0,
+    window: int = 100,
   ):
     """Starts with nothing written.
 

@@ -81,9 +81,9 @@ class FreeTextConfig:
   budgets: Mapping[str, Sequence[float]] = dataclasses.field(
     default_factory=lambda: {'token': (0.22,), 'span': (0.22,)}
   )
-  gain: float = 12.0
-  damping: float = 300.0
-  window: int = 200
+  gain: float = 40.0
+  damping: float = 2000.0
+  window: int = 100
   articles: int = 100
   splits: Sequence[str] = ('test', 'validation')
   shortest: int = 0
