@@ -38,7 +38,6 @@ from lm import layout
 from lm.checkpoints import decoder
 from lm.decoding import row_reader
 
-PARTNER = 'partner alone'
 ALONE = 'alone'
 COLUMNS = (
   ('span 0.22/precision', 'supported', '.3f'),
@@ -287,8 +286,8 @@ def evaluate(
         out[f'{name}/entities'],
         out[f'{name}/delegated'],
       )
-    made[PARTNER] = partners.alone(tokenizer)
-    out |= _named(PARTNER, score(made[PARTNER], read, find))
+    made[paired.ALONE] = partners.alone(tokenizer)
+    out |= _named(paired.ALONE, score(made[paired.ALONE], read, find))
     bar.update(1)
   return out | {
     'articles': len(read),

@@ -19,6 +19,8 @@ from engine.stats import bootstrap
 from lacy.cascade import support
 
 DRAWS = 4000
+# Written by the partner alone, whatever the rule.
+ALONE = 'partner alone'
 # What lacy is compared with.
 OTHERS = ('loss', 'standard', 'rho', 'lacy:entity')
 
@@ -46,10 +48,6 @@ def precision(total) -> np.ndarray:
   return np.where(some, supported / np.where(some, entities, 1), np.nan)
 
 
-def _recalled(total):
-  return np.asarray(total, np.float64)[..., 0]
-
-
 def interval(statistic, *counts: np.ndarray, seed: int = 0) -> list[float]:
   """[value, low, high]: 95%, over articles and seeds.
 
@@ -57,6 +55,9 @@ def interval(statistic, *counts: np.ndarray, seed: int = 0) -> list[float]:
     statistic: of the sums [..., 2] of each way.
     *counts: of each way, [S, N, 2], the same seeds and articles in each.
     seed: of the draws.
+
+  Returns:
+    All NaN where the value is.
   """
   seeds, articles, _ = counts[0].shape
   rng = np.random.default_rng(seed)
@@ -66,6 +67,8 @@ def interval(statistic, *counts: np.ndarray, seed: int = 0) -> list[float]:
   often_RS = _often(drawn_S, seeds)
   often_RN = _often(drawn_N, articles)
   whole = statistic(*(way.sum((0, 1)) for way in counts))
+  if np.isnan(whole):
+    return [float('nan')] * 3
   values = statistic(
     *(np.einsum('rs,rn,snc->rc', often_RS, often_RN, way) for way in counts)
   )
@@ -86,7 +89,10 @@ def ways(summaries: claims_lib.Summaries) -> list[str]:
 
 
 def claims(summaries: claims_lib.Summaries) -> dict[str, list[float]]:
-  """Precision and its differences, '<way>: <what>' to [value, low, high]."""
+  """Precision and its differences, '<way>: <what>' to [value, low, high].
+
+  Supported entities are those of a seed. What has no value is left out.
+  """
   counts = {
     (name, way): np.stack([loads(run[f'{way}/counts']) for run in runs])
     for name, runs in summaries.items()
@@ -96,17 +102,15 @@ def claims(summaries: claims_lib.Summaries) -> dict[str, list[float]]:
   for way in ways(summaries):
     for name in summaries:
       out[f'{way}: {name}'] = interval(precision, counts[name, way])
-    if way == 'partner alone' or 'lacy' not in summaries:
-      continue
     for other in OTHERS:
-      if other not in summaries:
+      names = 'lacy', other
+      if way == ALONE or not set(names) <= set(summaries):
         continue
-      pair = counts['lacy', way], counts[other, way]
-      out[f'{way}: lacy_minus_{other}'] = interval(
-        lambda a, b: precision(a) - precision(b), *pair
-      )
+      pair = [counts[name, way] for name in names]
       seeds = len(pair[0])
-      out[f'{way}: supported_lacy_minus_{other}'] = interval(
-        lambda a, b, n=seeds: (_recalled(a) - _recalled(b)) / n, *pair
-      )
-  return out
+      for what, statistic in (
+        ('', lambda a, b: precision(a) - precision(b)),
+        ('supported_', lambda a, b, n=seeds: (a - b)[..., 0] / n),
+      ):
+        out[f'{way}: {what}lacy_minus_{other}'] = interval(statistic, *pair)
+  return {name: three for name, three in out.items() if three[0] == three[0]}
