@@ -57,6 +57,8 @@ class _Row:
     self.ids: list[int] = []
     self.done = False
     self.place = 0  # where the last decision was made
+    # Tokens and the partner's, as the threshold knows them; None: it is over.
+    self.counted: np.ndarray | None = np.zeros(2, int)
 
   def asked(self, mine: bool) -> turns.Turn:
     wrote = self.turn if mine else None
@@ -70,6 +72,14 @@ class _Row:
     self.pieces += 1
     if self.pieces >= turns.MOST:
       self.turn = None
+
+  def close(self, tokenizer, characters: int) -> np.ndarray:
+    """Marks the tokens; how many count, and the partner's among them."""
+    opening = self.article.opening
+    self.out.tokens = decode.token_marks(self.out, tokenizer, opening)
+    kept = writing.cut(self.out.text[len(opening) :], characters)
+    counts = self.out.counts(len(opening) + len(kept))
+    return np.array([counts.tokens, counts.delegated])
 
   def by_small(self, token: int, tokenizer) -> None:
     """Writes a token of the small model, or ends the text."""
@@ -149,7 +159,7 @@ def write(
         row.by_small(int(tokens_B[n]), tokenizer)
     for row in rows:
       row.done |= len(row.out.text) - len(row.article.opening) >= characters
-    _account(rows, wrote + begun, len(begun), tokenizer, threshold)
+    _account(rows, wrote + begun, len(begun), characters, tokenizer, threshold)
   for row in rows:
     row.out.tokens = decode.token_marks(row.out, tokenizer, row.article.opening)
   return writing.Written(
@@ -179,14 +189,26 @@ def _ask(rows, who, partner) -> list[_Row]:
   return wrote
 
 
-def _account(rows, by_partner, calls, tokenizer, threshold) -> None:
-  """Encodes what changed, and tells the threshold who wrote how much."""
+def _account(rows, by_partner, calls, characters, tokenizer, threshold) -> None:
+  """Encodes what changed, and tells the threshold who wrote how much.
+
+  When a text is over it counts with what is left of it when it is cut.
+  """
   total = written = 0
   for row in rows:
+    if row.counted is None:
+      continue
     ids = tokenizer.encode(row.out.text)
     added = max(len(ids) - len(row.ids), 0)
     row.ids = ids
-    total += added
-    written += added * (row in by_partner)
+    now = row.counted + np.array([added, added * (row in by_partner)])
+    if row.done:
+      now = row.close(tokenizer, characters)
+    more = now - row.counted
+    total += more[0]
+    written += more[1]
+    row.counted = None if row.done else now
   at_work = sum(not row.done and row.turn is not None for row in rows)
-  threshold.wrote(total, written=written, calls=calls, at_work=at_work)
+  threshold.wrote(
+    int(total), written=int(written), calls=calls, at_work=at_work
+  )

@@ -74,7 +74,7 @@ class Written(NamedTuple):
   def texts(self) -> list[str]:
     """What is counted of each continuation, without its opening."""
     return [
-      _cut(out.text[len(start) :], self.characters)
+      cut(out.text[len(start) :], self.characters)
       for out, start in zip(self.made, self.openings, strict=True)
     ]
 
@@ -120,7 +120,7 @@ def _joined(spans):
   return out
 
 
-def _cut(text: str, characters: int) -> str:
+def cut(text: str, characters: int) -> str:
   """The text up to the last whole word within `characters`."""
   if len(text) <= characters:
     return text

@@ -200,33 +200,51 @@ class LockstepTest(parameterized.TestCase):
     )
     self.assertEqual(made.made[0].text, 'He is\u6771')
 
-  def test_feedback_holds_the_share_of_a_scripted_reader(self):
+  @parameterized.parameters(0.1, 0.22, 0.4)
+  def test_feedback_holds_the_share_of_a_scripted_reader(self, beta):
+    """Of what is counted: words that are cut off at the end are not."""
     rng = np.random.default_rng(0)
-    for beta in (0.1, 0.22, 0.4):
-      many = [writing.Article(f'{n}', 'It is', 'x') for n in range(100)]
+    many = [writing.Article(f'{n}', 'It is', 'x') for n in range(100)]
 
-      def read(rows):
-        count = len(rows)
-        return rng.normal(size=count), np.full(count, ord('a'))
+    def read(rows):
+      count = len(rows)
+      letters = np.where(rng.random(count) < 0.3, ord(' '), ord('a'))
+      return rng.normal(size=count), letters
 
-      def partner(asked):
-        # Names of one to four letters.
-        return [
-          '' if t.wrote is None or len(t.wrote) > len(t.text) % 4 else 'x'
-          for t in asked
-        ]
+    def partner(asked):
+      # Names of one to four letters.
+      return [
+        '' if t.wrote is None or len(t.wrote) > len(t.text) % 4 else 'x'
+        for t in asked
+      ]
 
-      made = lockstep.write(
-        read,
-        partner,
-        LETTERS,
-        many,
-        budget.Feedback(beta),
-        characters=60,
-        most=99,
-      )
-      share = made.accounts()['delegated']
-      self.assertAlmostEqual(share / beta, 1.0, delta=0.05)
+    made = lockstep.write(
+      read,
+      partner,
+      LETTERS,
+      many,
+      budget.Feedback(beta),
+      characters=60,
+      most=99,
+    )
+    share = made.accounts()['delegated']
+    self.assertAlmostEqual(share / beta, 1.0, delta=0.05)
+
+  def test_the_threshold_is_told_what_is_counted(self):
+    """A word that is cut off at the end was written, and does not count."""
+    rule = Calls()
+    made = lockstep.write(
+      small(' ab ', lambda text: float(text.endswith('b '))),
+      turns.one_by_one(lambda text: 'cdefgh'),
+      LETTERS,
+      ARTICLES,
+      rule,
+      characters=6,
+      most=12,
+    )
+    self.assertEqual(made.texts(), [' ab', ' ab'])
+    # Four letters of each, then the partner's word: three are left.
+    self.assertEqual(rule.told, [(2, 0, 0, 0)] * 4 + [(-2, 0, 2, 0)])
 
 
 if __name__ == '__main__':
