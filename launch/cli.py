@@ -134,8 +134,15 @@ def _keep_memory() -> None:
   os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
-def main(function: Callable[[], None]) -> None:
-  """Runs a launcher: parses flags, turns user errors into one line."""
+def main(function: Callable[[], None], *, keep_memory: bool = True) -> None:
+  """Runs a launcher: parses flags, turns user errors into one line.
+
+  Args:
+    function: the launcher.
+    keep_memory: see `_keep_memory`. Not for what runs many programs over a
+      large model: a heap that only grows came to three times the memory in
+      use.
+  """
 
   def parse(argv):
     try:
@@ -160,5 +167,6 @@ def main(function: Callable[[], None]) -> None:
       logging.debug('traceback', exc_info=True)
       fail(error)
 
-  _keep_memory()
+  if keep_memory:
+    _keep_memory()
   app.run(guarded, flags_parser=parse)

@@ -92,4 +92,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  cli.main(main)
+  cli.main(main, keep_memory=False)
