@@ -475,7 +475,7 @@ class StudyTest(parameterized.TestCase):
     cfg = length_bias.get_config('judge').to_dict()
     experiment.build(cfg)
     study = options.section(cfg['study'], 'study', study_lib.Study)
-    self.assertEqual(study.judge, 'qwen2_5_coder_1_5b_instruct')
+    self.assertStartsWith(study.judge, 'qwen')
     self.assertEqual(study.judge_compute, 'bfloat16')
     self.assertTrue(engine_assets.identity(study.judge))
 

@@ -179,7 +179,7 @@ class IdentityTest(Case):
     (dict(batch=0), 'record.batch must be positive, got 0'),
     (
       dict(compute='float16'),
-      'record.compute must be float32 or bfloat16, got',
+      'record.compute must be float32 or bfloat16 or int8, got',
     ),
   )
   def test_what_does_not_fit_is_said_first(self, changes, what):
