@@ -1,4 +1,4 @@
-"""Parts that configs share. Every field is a field of a dataclass in engine."""
+"""Parts that configs share. Every field is a field of a dataclass in engine or lm."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -67,3 +67,23 @@ def sweep(
       changes, allow_dotted_keys=True, sort_keys=False, convert_dict=False
     )
   return ConfigDict(dict(variants=made, seeds=tuple(seeds)))
+
+
+def smollm2(*, scan_layers: bool, dtype: str) -> ConfigDict:
+  """The shape of SmolLM2-135M, with the five tokens that training adds."""
+  return ConfigDict(
+    dict(
+      vocab_size=49_152 + 5,
+      layers=30,
+      width=576,
+      heads=9,
+      kv_heads=3,
+      mlp_width=1536,
+      rope_base=100_000.0,
+      norm_eps=1e-5,
+      tied=True,
+      scan_layers=scan_layers,
+      remat=False,
+      dtype=dtype,
+    )
+  )

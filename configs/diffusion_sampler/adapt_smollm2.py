@@ -37,22 +37,7 @@ def get_config(arg: str = '') -> ConfigDict:
       after=16,
     )
   )
-  c.model = ConfigDict(
-    dict(
-      vocab_size=49_152 + 5,
-      layers=30,
-      width=576,
-      heads=9,
-      kv_heads=3,
-      mlp_width=1536,
-      rope_base=100_000.0,
-      norm_eps=1e-5,
-      tied=True,
-      scan_layers=True,
-      remat=False,
-      dtype='bfloat16',
-    )
-  )
+  c.model = parts.smollm2(scan_layers=True, dtype='bfloat16')
   c.noise = ConfigDict(dict(form='rate', floor=1e-3))
   # Steps until attention is open both ways.
   c.anneal = 750

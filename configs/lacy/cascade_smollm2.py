@@ -35,23 +35,7 @@ def get_config(arg: str = '') -> ConfigDict:
       train_records=16 if smoke else 160,
     )
   )
-  # The checkpoint's shape, with five tokens more.
-  c.model = ConfigDict(
-    dict(
-      vocab_size=49_152 + 5,
-      layers=30,
-      width=576,
-      heads=9,
-      kv_heads=3,
-      mlp_width=1536,
-      rope_base=100_000.0,
-      norm_eps=1e-5,
-      tied=True,
-      scan_layers=True,
-      remat=False,
-      dtype='bfloat16',
-    )
-  )
+  c.model = common.smollm2(scan_layers=True, dtype='bfloat16')
   c.lora = ConfigDict(
     dict(
       rank=16,

@@ -32,23 +32,7 @@ def get_config(arg: str = '') -> ConfigDict:
       test_records=8 if smoke else 64,
     )
   )
-  # The checkpoint's shape, with five tokens more.
-  c.model = ConfigDict(
-    dict(
-      vocab_size=49_152 + 5,
-      layers=30,
-      width=576,
-      heads=9,
-      kv_heads=3,
-      mlp_width=1536,
-      rope_base=100_000.0,
-      norm_eps=1e-5,
-      tied=True,
-      scan_layers=False,
-      remat=False,
-      dtype='float32',
-    )
-  )
+  c.model = common.smollm2(scan_layers=False, dtype='float32')
   c.lora = ConfigDict(
     dict(
       rank=16,
