@@ -1,4 +1,4 @@
-"""Parts that configs share. Every field is one of a dataclass in engine or lm."""
+"""Parts that configs share. Every field is one of a dataclass."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
