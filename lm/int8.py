@@ -7,7 +7,7 @@ Both scales make the largest magnitude 127 (LLM.int8(), arXiv 2208.07339,
 section 2.1, "vector-wise quantization"). Tables, norms, biases and attention
 stay as they are.
 
-Half the memory and half the bytes a step of bfloat16. Inference only: there is
+Kernels take half the memory of bfloat16. Inference only: there is
 no gradient.
 """
 
