@@ -13,6 +13,15 @@ GEMMA = {
     'record.accept_licence': 'gemma',
   }
 }
+# A model that knows more, at a size that two cores answer in an hour or two.
+QWEN = {
+  'model': 'qwen2_5_coder_1_5b_instruct',
+  'compute': 'bfloat16',
+  'questions': 200,
+  'samples': 30,
+  'candidates': False,
+  'file': 20,
+}
 
 
 def record(**changes) -> ConfigDict:

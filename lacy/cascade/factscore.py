@@ -8,8 +8,10 @@ verdicts.
 import dataclasses
 import math
 import re
-import statistics
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+import numpy as np
 
 from lm.judging import judge, verdict
 
@@ -96,6 +98,41 @@ class Lines:
     return [str(line) for line in value]
 
 
+# Names of scores, and whether few facts are penalised.
+SCORES = {'factscore': False, 'factscore_penalised': True}
+
+
+class Scores(NamedTuple):
+  """Of N texts.
+
+  Attributes:
+    factscore: [N], nan for a text that was left out.
+    factscore_penalised: [N], with the penalty for few facts.
+    facts: [N], how many each states.
+    unlisted: texts whose facts the judge did not list.
+    unchecked: facts that it did not check.
+  """
+
+  factscore: np.ndarray
+  factscore_penalised: np.ndarray
+  facts: np.ndarray
+  unlisted: int
+  unchecked: int
+
+  def means(self) -> dict[str, float]:
+    """Means of the texts that are left, nan without any; the failures."""
+    kept = ~np.isnan(self.factscore)
+    means = {
+      name: float(getattr(self, name)[kept].mean()) if kept.any() else math.nan
+      for name in SCORES
+    }
+    return means | {
+      'facts': float(self.facts.sum() / max(len(self.facts), 1)),
+      'unlisted': self.unlisted,
+      'unchecked': self.unchecked,
+    }
+
+
 @dataclasses.dataclass(frozen=True)
 class Scorer:
   """FactScore by a judge: it lists the facts of a text, then checks each.
@@ -134,7 +171,17 @@ class Scorer:
     *,
     given: Sequence[str] | None = None,
   ) -> dict[str, float]:
-    """Mean scores of texts, each against its reference.
+    """The means of `each`."""
+    return self.each(texts, references, given=given).means()
+
+  def each(
+    self,
+    texts: Sequence[str],
+    references: Sequence[str],
+    *,
+    given: Sequence[str] | None = None,
+  ) -> Scores:
+    """Scores of texts, each against its reference.
 
     Args:
       texts: what was generated.
@@ -142,11 +189,6 @@ class Scorer:
       given: the opening of each text, if it has one. What the opening states
         is nobody's achievement: the judge reads it, and a fact that it
         supports is left out.
-
-    Returns:
-      `factscore` without the penalty for few facts and `factscore_penalised`
-      with it, nan where no text is left; `facts` a text; `unlisted` texts and
-      `unchecked` facts, the judge's failures.
 
     Raises:
       ValueError: failures that are refused, or other numbers of references.
@@ -185,26 +227,20 @@ class Scorer:
     if self.failures != 'drop':
       for i in unchecked:
         found[i].append(float(self.failures))
-    out = {'factscore': [], 'factscore_penalised': []}
+    out = {name: np.full(len(texts), np.nan) for name in SCORES}
     for i, (said, scores) in enumerate(zip(listed, found, strict=True)):
       lost = said.reason or (i in unchecked and not scores)
       if lost and self.failures == 'drop':
         continue
-      for name, penalty in (
-        ('factscore', False),
-        ('factscore_penalised', True),
-      ):
-        out[name].append(
+      for name, penalty in SCORES.items():
+        out[name][i] = (
           float(self.failures)
           if lost
           else factscore(scores, gamma=self.gamma, penalty=penalty)
         )
-    means = {
-      name: statistics.fmean(values) if values else math.nan
-      for name, values in out.items()
-    }
-    return means | {
-      'facts': len(claims) / max(len(texts), 1),
-      'unlisted': len(listed.failures),
-      'unchecked': len(unchecked),
-    }
+    return Scores(
+      **out,
+      facts=np.bincount([i for i, _ in claims], minlength=len(texts)),
+      unlisted=len(listed.failures),
+      unchecked=len(unchecked),
+    )

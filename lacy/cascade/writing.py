@@ -120,6 +120,21 @@ def _joined(spans):
   return out
 
 
+class Text(NamedTuple):
+  """A written text: its opening, what follows, and the true article."""
+
+  opening: str
+  written: str
+  reference: str
+
+
+def unmarked(marked: str, reference: str) -> Text:
+  """The text of one of `Written.marked`, and its article."""
+  start = opening(reference) or ''
+  text = marked.replace('[[', '').replace(']]', '')
+  return Text(start, text.removeprefix(start), reference)
+
+
 def cut(text: str, characters: int) -> str:
   """The text up to the last whole word within `characters`."""
   if len(text) <= characters:
