@@ -6,7 +6,7 @@ python -m launch.evaluate --config=configs/lacy/factscore.py \
 
 Qwen2.5-Coder-1.5B-Instruct (3.1 GB) lists the facts of 40 biographies a method
 and checks each against the true article, and against the opening, whose facts
-are nobody's achievement.
+are nobody's achievement. `:smoke` is two biographies.
 """
 
 from ml_collections import ConfigDict
@@ -14,7 +14,8 @@ from ml_collections import ConfigDict
 from configs import common
 
 
-def get_config() -> ConfigDict:
+def get_config(arg: str = '') -> ConfigDict:
+  common.check_arg(arg, ('smoke',))
   c = ConfigDict()
   c.experiment = 'lacy.cascade.facts'
   c.facts = ConfigDict(
@@ -23,7 +24,7 @@ def get_config() -> ConfigDict:
       # The first is compared with the others.
       methods=('lacy', 'loss', 'standard'),
       ways=('span 0.22',),
-      articles=40,
+      articles=2 if arg else 40,
       judge='qwen2_5_coder_1_5b_instruct',
       judge_dtype='bfloat16',
       max_new_tokens=96,

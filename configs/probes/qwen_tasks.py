@@ -6,7 +6,8 @@ python -m launch.plot --workdir=runs/probes_qwen
 
 The comparison of smollm2_tasks.py for Qwen2.5-Coder-1.5B-Instruct in bfloat16
 (3.1 GB of weights): tasks of which it knows a part, every second layer. The
-model answers for about an hour on two cores, once for all seeds.
+model answers for about an hour on two cores, once for all seeds. `:smoke` is
+two tasks and three layers.
 """
 
 from ml_collections import ConfigDict
@@ -24,14 +25,16 @@ _TASKS = (
 )
 
 
-def get_config() -> ConfigDict:
+def get_config(arg: str = '') -> ConfigDict:
+  parts.check_arg(arg, ('smoke',))
+  smoke = arg == 'smoke'
   c = common.recorded(
     model='qwen2_5_coder_1_5b_instruct',
-    tasks=_TASKS,
-    questions=420,
-    layers=tuple(range(1, 28, 2)),
+    tasks=_TASKS[-2:] if smoke else _TASKS,
+    questions=20 if smoke else 420,
+    layers=(9, 17, 27) if smoke else tuple(range(1, 28, 2)),
     compute='bfloat16',
     file=105,
   )
-  c.sweep = parts.sweep({'qwen': {}}, seeds=(0, 1, 2))
+  c.sweep = parts.sweep({'qwen': {}}, seeds=(0,) if smoke else (0, 1, 2))
   return c

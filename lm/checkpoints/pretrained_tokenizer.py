@@ -174,6 +174,20 @@ class CheckpointTokenizer:
       ids = [[self.bos_id, *row] for row in ids]
     return ids
 
+  def encode_ends(
+    self, texts: Sequence[str]
+  ) -> list[tuple[list[int], list[int]]]:
+    """Ids of each text, nothing around it, and the place behind each token.
+
+    Places are characters of the text. Where several tokens spell one character
+    all of them end behind it.
+    """
+    texts = [tokenizer_lib.valid_unicode(text) for text in texts]
+    return [
+      (encoding.ids, [end for _, end in encoding.offsets])
+      for encoding in self._core.encode_batch(texts, add_special_tokens=False)
+    ]
+
   def _check_plain(self, ids: Iterable[int]) -> None:
     found = self._special.keys() & set(ids)
     if found := found - {self._unknown}:
@@ -228,6 +242,10 @@ class CheckpointTokenizer:
       add_generation_prompt=add_generation_prompt,
       tokens=self._facts.roles,
     )
+
+  @property
+  def has_template(self) -> bool:
+    return bool(self._facts.template)
 
   @functools.cached_property
   def _template(self) -> chat_template.ChatTemplate:

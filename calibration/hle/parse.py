@@ -1,0 +1,143 @@
+"""What a response and a judge's reply say (docs/papers/hle.md, sections 4, 5).
+
+Models write what they like, so nothing here raises for a text: what cannot be
+read is said so, and counted by whoever asks.
+"""
+
+import json
+import re
+from typing import Any, NamedTuple
+
+# As the official script has it, where none is stated.
+NONE_STATED = 100.0
+
+_ANSWER = re.compile(
+  r'^[\W_]*(?:exact[ \t]+)?answer[*_ \t]*:[*_ \t]*(.*)$',
+  re.IGNORECASE | re.MULTILINE,
+)
+_CONFIDENCE = re.compile(
+  r'confidence[*_ \t]*:[*_ \t]*[~≈<>=]*[ \t]*(\d+(?:\.\d+)?|\.\d+)[ \t]*(%?)',
+  re.IGNORECASE,
+)
+
+
+class Confidence(NamedTuple):
+  """In percent, and how it was read: '' as written, or what was done to it.
+
+  `flag` is 'missing' (none was stated), 'fraction' (a number up to 1 without a
+  percent sign, times 100) or 'clamped' (above 100).
+  """
+
+  value: float
+  flag: str
+
+
+def confidence(text: str) -> Confidence:
+  """The last 'Confidence: <number>' of a response."""
+  found = list(_CONFIDENCE.finditer(text))
+  if not found:
+    return Confidence(NONE_STATED, 'missing')
+  number, percent = found[-1].groups()
+  value = float(number)
+  if not percent and '.' in number and value <= 1.0:
+    return Confidence(100.0 * value, 'fraction')
+  if value > 100.0:
+    return Confidence(100.0, 'clamped')
+  return Confidence(value, '')
+
+
+def answer(text: str) -> str | None:
+  """The last line that begins with Answer: or Exact Answer:, or None."""
+  found = [m[1].strip().strip('*_').strip() for m in _ANSWER.finditer(text)]
+  return found[-1] if found and found[-1] else None
+
+
+class Judgement(NamedTuple):
+  """A judge's verdict on one response.
+
+  Attributes:
+    correct: None where it is unjudged.
+    confidence: in percent.
+    extracted: the final answer that the judge found.
+    reason: why it is unjudged; '' where it is not.
+  """
+
+  correct: bool | None
+  confidence: float
+  extracted: str = ''
+  reason: str = ''
+
+
+_FENCE = re.compile(r'```(?:json)?\s*(.*?)```', re.DOTALL)
+_LINE = re.compile(
+  r'^[\W_]*(?:judge?ment|correct|verdict)[*_ \t]*:[*_ \t]*(.*)$',
+  re.IGNORECASE | re.MULTILINE,
+)
+_YES, _NO = ('yes', 'true', 'correct'), ('no', 'false', 'incorrect')
+
+
+def judgement(text: str) -> Judgement:
+  """A judge's reply: JSON with the five keys, or a line 'judgement: yes'.
+
+  A reply that says nothing clear is unjudged, never wrong.
+  """
+  found = _object(text)
+  if found is not None:
+    return _of_object(found)
+  lines = [m[1] for m in _LINE.finditer(text)]
+  said = _yes(lines[-1] if lines else text)
+  if said is None:
+    return Judgement(None, NONE_STATED, reason='no verdict')
+  stated = confidence(text)
+  return Judgement(said, stated.value)
+
+
+def _of_object(found: dict[str, Any]) -> Judgement:
+  if 'correct' not in found:
+    return Judgement(None, NONE_STATED, reason='no key "correct"')
+  said = found['correct']
+  said = said if isinstance(said, bool) else _yes(str(said))
+  if said is None:
+    return Judgement(None, NONE_STATED, reason='"correct" is no yes or no')
+  extracted = found.get('extracted_final_answer', '')
+  return Judgement(
+    said, _percent(found.get('confidence')), str(extracted)[:1000]
+  )
+
+
+def _percent(value: Any) -> float:
+  """A judge's field, within [0, 100]; the official value where there is none."""
+  if isinstance(value, str):
+    match = re.fullmatch(r'\s*(\d+(?:\.\d+)?)\s*%?\s*', value)
+    value = float(match[1]) if match else None
+  if isinstance(value, bool) or not isinstance(value, int | float):
+    return NONE_STATED
+  value = float(value)
+  # JSON as Python reads it has NaN and Infinity.
+  return min(max(value, 0.0), 100.0) if value == value else NONE_STATED
+
+
+def _yes(text: str) -> bool | None:
+  """Of a verdict: its one yes or no; None where it has none, or both."""
+  words = set(re.findall(r'[a-z]+', text.lower()))
+  yes, no = bool(words & set(_YES)), bool(words & set(_NO))
+  if yes and no:
+    # 'Yes, I checked: the answer is wrong ... no': what it ends with counts.
+    last = [w for w in re.findall(r'[a-z]+', text.lower()) if w in _YES + _NO]
+    return last[-1] in _YES
+  return yes if yes or no else None
+
+
+def _object(text: str) -> dict[str, Any] | None:
+  """The last JSON object of a text, in a fence or bare; None without one."""
+  for part in [*_FENCE.findall(text)[::-1], text]:
+    start = part.find('{')
+    end = part.rfind('}')
+    if 0 <= start < end:
+      try:
+        found = json.loads(part[start : end + 1])
+      except (ValueError, RecursionError):
+        continue
+      if isinstance(found, dict):
+        return found
+  return None
