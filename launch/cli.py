@@ -161,6 +161,7 @@ def main(function: Callable[[], None], *, keep_memory: bool = True) -> None:
     except stop.Interrupted as error:
       print(json.dumps({'interrupted': error.step}))
       print(error, file=sys.stderr)
+      stop.leave()
       raise
     except USER_ERRORS as error:
       logging.debug('traceback', exc_info=True)

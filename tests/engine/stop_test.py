@@ -18,16 +18,29 @@ import os, signal, sys, time
 import jax
 from engine import stop
 jax.config.update('jax_platforms', 'cpu')
-with stop.immediate():
-  jax.distributed.initialize(sys.argv[1], 1, 0)
-  with stop.deferred():
-    stop.check()
-    stop.check_together()
-    os.kill(os.getpid(), signal.SIGTERM)
-    end = time.monotonic() + 30
-    while not stop.asked() and time.monotonic() < end:
-      time.sleep(0.05)
-    stop.check_together()
+try:
+  with stop.immediate():
+    jax.distributed.initialize(sys.argv[1], 1, 0)
+    with stop.deferred():
+      stop.check()
+      stop.check_together()
+      os.kill(os.getpid(), signal.SIGTERM)
+      end = time.monotonic() + 30
+      while not stop.asked() and time.monotonic() < end:
+        time.sleep(0.05)
+      stop.check_together()
+except stop.Interrupted:
+  stop.leave(5.0)
+  raise
+"""
+# Its way out never ends: atexit calls what came last first.
+_STUCK = """
+import atexit, sys, time
+from engine import stop
+stop._job = object
+stop.leave(0.1)
+atexit.register(time.sleep, 60)
+sys.exit(3)
 """
 
 
@@ -106,6 +119,12 @@ class StopTest(absltest.TestCase):
       timeout=120,
     )
     self.assertEqual(done.returncode, stop.STATUS, done.stderr)
+
+  def test_leaves_where_the_way_out_never_ends(self):
+    done = subprocess.run(
+      [sys.executable, '-c', _STUCK], cwd=files.ROOT, timeout=50
+    )
+    self.assertEqual(done.returncode, stop.STATUS)
 
 
 if __name__ == '__main__':
