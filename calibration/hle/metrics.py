@@ -1,10 +1,10 @@
 """Accuracy and calibration error as HLE reports them, and as they should be.
 
 docs/papers/hle.md section 6. On the host in float64, so that an official figure
-can be reproduced to its last digit. The official error sorts by confidence, cuts
-into bins of 100 answers, leaves out the last bin and divides by all answers; up
-to April 2025 it also took confidences in percent beside correctness in 0 and 1.
-Each of the three is a switch here.
+can be reproduced to its last digit. The official error sorts by confidence,
+cuts into bins of 100 answers, leaves out the last bin and divides by all
+answers; up to April 2025 it also took confidences in percent beside correctness
+in 0 and 1. Each of the three is a switch here.
 
 Shapes: N judged answers.
 """

@@ -106,7 +106,7 @@ def _of_object(found: dict[str, Any]) -> Judgement:
 
 
 def _percent(value: Any) -> float:
-  """A judge's field, within [0, 100]; the official value where there is none."""
+  """A judge's field, within [0, 100]; the official 100 where there is none."""
   if isinstance(value, str):
     match = re.fullmatch(r'\s*(\d+(?:\.\d+)?)\s*%?\s*', value)
     value = float(match[1]) if match else None
