@@ -84,8 +84,10 @@ def judgement(text: str) -> Judgement:
   found = _object(text)
   if found is not None:
     return _of_object(found)
+  if '{' in text:
+    return Judgement(None, NONE_STATED, reason='broken JSON')
   lines = [m[1] for m in _LINE.finditer(text)]
-  said = _yes(lines[-1] if lines else text)
+  said = _yes(lines[-1]) if lines else _prose(text)
   if said is None:
     return Judgement(None, NONE_STATED, reason='no verdict')
   stated = confidence(text)
@@ -126,6 +128,16 @@ def _yes(text: str) -> bool | None:
     last = [w for w in re.findall(r'[a-z]+', text.lower()) if w in _YES + _NO]
     return last[-1] in _YES
   return yes if yes or no else None
+
+
+def _prose(text: str) -> bool | None:
+  """Of a reply without a label: 'the correct answer' is no verdict."""
+  words = re.findall(r'[a-z]+', text.lower())
+  return _yes(
+    text
+    if len(words) == 1
+    else ' '.join(word for word in words if word in ('yes', 'no'))
+  )
 
 
 def _object(text: str) -> dict[str, Any] | None:

@@ -176,7 +176,6 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
     **setup.dry_run(cfg, recorded),
     columns=COLUMNS,
     claims=claims,
-    figures='calibration.selfreflect.plots',
   )
 
 

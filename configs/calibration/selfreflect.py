@@ -2,7 +2,6 @@ r"""Does a model's summary say what its answers are? SmolLM2 and Qwen 1.5B.
 
 python -m launch.sweep --config=configs/calibration/selfreflect.py \
   --workdir=runs/selfreflect --out=docs/results/selfreflect.json
-python -m launch.plot --workdir=runs/selfreflect
 
 Each of the two is subject (it answers and sums up) and judge (it fills gaps) of
 both: four runs, never one column of two judges. Answers are read from the
