@@ -48,26 +48,32 @@ def reference(answers: Sequence[str]) -> Context:
   return Context(listed(answers), len(answers))
 
 
-def messages(question: str, context: Context, task: masking.Masked) -> Messages:
-  """All turns before the judge's word."""
+def named(context: Context) -> str:
+  """What the judge is said to have given."""
+  return _ALL if context.answers else _ONE
+
+
+def turns(question: str, context: Context, last: str) -> Messages:
+  """A conversation that ends with `last`, which the judge shall answer."""
   asked = question
   if context.answers:
     asked += '\n' + _MANY.format(count=context.answers)
-  fill = _FILL.format(
-    gap=masking.GAP,
-    given=_ALL if context.answers else _ONE,
-    text=task.text,
-  )
   return [
     {'role': 'system', 'content': SYSTEM},
     {'role': 'user', 'content': asked},
     {'role': 'assistant', 'content': context.given},
-    {'role': 'user', 'content': fill},
+    {'role': 'user', 'content': last},
   ]
 
 
+def messages(question: str, context: Context, task: masking.Masked) -> Messages:
+  """All turns before the judge's word."""
+  fill = _FILL.format(gap=masking.GAP, given=named(context), text=task.text)
+  return turns(question, context, fill)
+
+
 def render(
-  tokenizer: pretrained_tokenizer.CheckpointTokenizer, turns: Messages
+  tokenizer: pretrained_tokenizer.CheckpointTokenizer, said: Messages
 ) -> str:
   """The text of a conversation, up to where the reply begins.
 
@@ -75,13 +81,13 @@ def render(
   user. Without a template turns are lines.
   """
   if not tokenizer.has_template:
-    return ''.join(f'{turn["content"]}\n' for turn in turns)
+    return ''.join(f'{turn["content"]}\n' for turn in said)
   try:
-    return tokenizer.render(turns)
+    return tokenizer.render(said)
   except ValueError:
-    if turns[0]['role'] != 'system':
+    if said[0]['role'] != 'system':
       raise
-    system, user, *rest = turns
+    system, user, *rest = said
     joined = f'{system["content"]}\n\n{user["content"]}'
     return tokenizer.render([user | {'content': joined}, *rest])
 

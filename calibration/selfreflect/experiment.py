@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from calibration.recording import record, setup
-from calibration.selfreflect import distances, reflections, summaries
+from calibration.recording import log, record, setup
+from calibration.selfreflect import distances, own, reflections, summaries
 from corpora.questions import sets
 from engine import experiment as experiment_lib
 from engine import options, stop
@@ -44,6 +44,7 @@ APART = {
 }
 
 COLUMNS = (
+  (f'mine/{MAIN}', 'yours', '.4f'),
   ('win/good_bad', 'good < bad', '.3f'),
   ('win/good_almost', 'good < almost', '.3f'),
   *((f'score/{name}', name, '.4f') for name in ('concatenated', 'good')),
@@ -65,6 +66,7 @@ class Reflect:
     chain_tokens: see `summaries.Summaries`. summary_tokens: likewise.
     temperatures: see `metric.Judge`. others, same_prompt: likewise.
     release: see `summaries.summary_of`.
+    baselines: see `reflections.Reflections`. encoder: likewise.
   """
 
   judge: str
@@ -79,6 +81,8 @@ class Reflect:
   others: tuple[str, ...] = ('hellinger', 'kl', 'wasserstein', 'accuracy')
   same_prompt: bool = False
   release: bool = False
+  baselines: tuple[str, ...] = ()
+  encoder: str = 'minilm_l6'
 
   def __post_init__(self):
     for name in ('questions', 'answers', 'fresh'):
@@ -135,6 +139,8 @@ def asked(
       'others',
       'same_prompt',
       'release',
+      'baselines',
+      'encoder',
     )
   }
   return (
@@ -144,18 +150,20 @@ def asked(
 
 
 def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
-  """Reads the sections `record` and `reflect`.
+  """Reads the sections `record` and `reflect`, and `summaries`.
 
   Raises:
     ValueError: a field that does not fit.
   """
   recorded = options.section(cfg['record'], 'record', record.Recording)
   reflect = options.section(cfg['reflect'], 'reflect', Reflect)
-  steps = cfg['run']['steps']
+  mine, steps = cfg['summaries'], cfg['run']['steps']
   written, scored = asked(reflect, recorded)
 
   def test(state, key):
     del state, key
+    if mine:
+      return judged(mine, scored, recorded)
     record.gather(recorded)
     summaries.gather(recorded, written)
     reflections.gather(scored, recorded, written)
@@ -176,7 +184,30 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
     **setup.dry_run(cfg, recorded),
     columns=COLUMNS,
     claims=claims,
+    figures='calibration.selfreflect.plots',
   )
+
+
+def judged(
+  spec: str, scored: reflections.Reflections, recorded: record.Recording
+) -> dict[str, Any]:
+  """Scores of a user's own summaries, see own.py."""
+
+  def answers():
+    record.gather(recorded)
+    return {
+      one.question.prompt: one.samples
+      for cell in recorded.cells()
+      for one in log.read(recorded.at(), record.cell(*cell))
+    }
+
+  lines = own.read(own.path_of(spec), answers)
+  found = own.score(reflections.open_judge(scored), lines)
+  out: dict[str, Any] = {'judge': scored.judge, 'summaries': len(lines)}
+  for name, values in found.items():
+    out |= {f'mine/{name}{k}': v for k, v in mean(values).items()}
+    out[f'array/mine/{name}'] = values
+  return out
 
 
 def matrix(lines: Sequence[Mapping], distance: str) -> dict[str, np.ndarray]:

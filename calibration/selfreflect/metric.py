@@ -161,7 +161,7 @@ class Judge:
   def _apart(self, filled, sizes) -> dict[str, np.ndarray]:
     """Distances [C - 1, P] of all positions, in the order of the gaps."""
     config, params = self.model.config, self.model.params
-    shared = [_shared(row) for row in filled]
+    shared = [shared_tokens(row) for row in filled]
     contexts = [row[0].ids[:n] for row, n in zip(filled, shared, strict=True)]
     longest = _up(max(shared), _CONTEXT)
     tokens_CT, padding_C = generate.pad_front(contexts, most=longest)
@@ -212,7 +212,7 @@ def _up(count: int, step: int) -> int:
   return -(-count // step) * step
 
 
-def _shared(row: Sequence[conversation.Filled]) -> int:
+def shared_tokens(row: Sequence[conversation.Filled]) -> int:
   """First tokens that all gaps of a context share; what predicts a word not."""
   rows = [one.ids for one in row]
   first, last = min(rows), max(rows)

@@ -21,6 +21,7 @@ import numpy as np
 from calibration.recording import cell as cell_lib
 from calibration.recording import log, record
 from calibration.selfreflect import (
+  baselines,
   constructions,
   conversation,
   masking,
@@ -30,6 +31,7 @@ from calibration.selfreflect import (
 from engine.runs import recording as recording_lib
 from engine.runs import writer
 from lm.checkpoints import decoder, hub
+from lm.checkpoints import encoder as encoder_lib
 
 CONCATENATED = 'concatenated'
 
@@ -43,6 +45,8 @@ class Reflections(summaries.Summaries):
     judge_compute: dtype of the judge's computation.
     temperatures: see `metric.Judge`. others, same_prompt: likewise.
     release: see `summaries.summary_of`.
+    baselines: of `baselines.NAMES`.
+    encoder: sentence encoder of the baseline `embedding`.
   """
 
   HOME: ClassVar[str] = 'reflections'
@@ -56,10 +60,18 @@ class Reflections(summaries.Summaries):
   others: tuple[str, ...] = ()
   same_prompt: bool = False
   release: bool = False
+  baselines: tuple[str, ...] = ()
+  encoder: str = 'minilm_l6'
 
   def __post_init__(self):
     super().__post_init__()
     self.check_one_of('judge_compute', ('float32', 'bfloat16', 'int8'))
+    unknown = [name for name in self.baselines if name not in baselines.NAMES]
+    if unknown:
+      raise ValueError(
+        f'reflect.baselines must be of {", ".join(baselines.NAMES)}, got '
+        f'{unknown[0]!r}'
+      )
 
   def manifest(self) -> dict[str, Any]:
     path = hub.resolve(self.judge, accept_licence=self.accept_licence)
@@ -170,21 +182,47 @@ def _never(fresh, number, labels, cell):
   return None
 
 
-def score(judge: metric.Judge, item: Item) -> dict[str, Any]:
+def others(
+  wanted: Reflections, judge: metric.Judge, item: Item, texts: list[str]
+) -> dict[str, np.ndarray]:
+  """Baselines by name, one a text; lower is better."""
+  known = {
+    'rouge': lambda: baselines.rouge(texts, item.told),
+    'embedding': lambda: baselines.embedding(
+      texts, item.told, _encoder(wanted.encoder).sentences
+    ),
+    'judge': lambda: baselines.judge(
+      judge.model, item.question, texts, item.told
+    ),
+    'ptrue': lambda: baselines.ptrue(
+      judge.model, item.question, texts, item.masked, item.told
+    ),
+  }
+  return {name: known[name]() for name in wanted.baselines}
+
+
+@functools.cache
+def _encoder(name: str) -> encoder_lib.Encoder:
+  return encoder_lib.Encoder.load(name)
+
+
+def score(
+  wanted: Reflections, judge: metric.Judge, item: Item
+) -> dict[str, Any]:
   """A line of the file: scores by distance and summary; None where missing."""
   names = [name for name, text in item.texts.items() if text]
   tasks = masking.tasks(item.masked, masking.stop_words())
-  found = judge(
-    item.question, [item.texts[name] for name in names], tasks, item.told
-  )
+  texts = [item.texts[name] for name in names]
+  found = judge(item.question, texts, tasks, item.told)
+  made = {name: found.of(name) for name in found.distances}
   scores = {
     distance: dict.fromkeys(item.texts)
     | {
       name: round(float(value), 7)
-      for name, value in zip(names, found.of(distance), strict=True)
+      for name, value in zip(names, values, strict=True)
       if not math.isnan(value)
     }
-    for distance in found.distances
+    for distance, values in (made | others(wanted, judge, item, texts)).items()
   }
   return {
     'id': item.id,
@@ -195,6 +233,22 @@ def score(judge: metric.Judge, item: Item) -> dict[str, Any]:
     'skipped': found.skipped,
     'scores': scores,
   }
+
+
+def open_judge(wanted: Reflections) -> metric.Judge:
+  """Opens the judge; errors are those of `decoder.open_decoder`."""
+  model = decoder.open_decoder(
+    wanted.judge,
+    accept_licence=wanted.accept_licence,
+    dtype=wanted.judge_compute,
+    what='reflect.judge',
+  )
+  return metric.Judge(
+    model=model,
+    temperatures=wanted.temperatures,
+    others=wanted.others,
+    same_prompt=wanted.same_prompt,
+  )
 
 
 def gather(
@@ -212,18 +266,7 @@ def gather(
     ValueError: the folder holds other scores.
   """
   wanted.gather(
-    lambda **share: ask(
-      wanted,
-      recorded,
-      written,
-      decoder.open_decoder(
-        wanted.judge,
-        accept_licence=wanted.accept_licence,
-        dtype=wanted.judge_compute,
-        what='reflect.judge',
-      ),
-      **share,
-    )
+    lambda **share: ask(wanted, recorded, written, open_judge(wanted), **share)
   )
 
 
@@ -231,19 +274,13 @@ def ask(
   wanted: Reflections,
   recorded: record.Recording,
   written: summaries.Summaries,
-  model: decoder.Decoder,
+  judge: metric.Judge,
   *,
   process: int = 0,
   processes: int = 1,
   enabled: bool = True,
 ) -> None:
   """Writes what is missing of this process' share; see `record.record`."""
-  judge = metric.Judge(
-    model=model,
-    temperatures=wanted.temperatures,
-    others=wanted.others,
-    same_prompt=wanted.same_prompt,
-  )
   cells = dict(zip(wanted.groups(), wanted.cells(), strict=True))
 
   @functools.lru_cache(1)
@@ -254,7 +291,7 @@ def ask(
   def write(shard, path):
     ids, every = of(shard.group)
     ids = ids[wanted.rows(shard)]
-    rows = [score(judge, every[name]) for name in ids if name in every]
+    rows = [score(wanted, judge, every[name]) for name in ids if name in every]
     with writer.replace(path) as temporary:
       temporary.write_text(
         ''.join(json.dumps(row) + '\n' for row in rows), encoding='utf-8'

@@ -100,6 +100,39 @@ def length_bias(recorded: ConfigDict) -> ConfigDict:
   return c
 
 
+def selfreflect(recorded: ConfigDict) -> ConfigDict:
+  """Does a subject's summary say what its recorded answers are?"""
+  c = study('calibration.selfreflect.experiment', recorded)
+  # See calibration.selfreflect.experiment.Reflect.
+  c.reflect = ConfigDict(
+    dict(
+      judge=recorded.model,
+      judge_compute='float32',
+      questions=60,
+      answers=10,
+      fresh=10,
+      strategies=(
+        'greedy',
+        'basic',
+        'cot',
+        'twostep_cot',
+        'sample_and_summarize',
+      ),
+      chain_tokens=160,
+      summary_tokens=64,
+      temperatures=(1.0, 2.0, 5.0, 10.0),
+      others=('hellinger', 'kl', 'wasserstein', 'accuracy'),
+      same_prompt=False,
+      release=False,
+      baselines=('rouge', 'embedding', 'judge', 'ptrue'),
+      encoder='minilm_l6',
+    )
+  )
+  # A user's own, jsonl:/path with question, answers and summary a line.
+  c.summaries = ''
+  return c
+
+
 def seven_b(smoke: bool) -> ConfigDict:
   """The shape of Qwen2.5 7B, see lm.transformer.TransformerConfig."""
   return ConfigDict(

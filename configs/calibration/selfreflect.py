@@ -2,11 +2,14 @@ r"""Does a model's summary say what its answers are? SmolLM2 and Qwen 1.5B.
 
 python -m launch.sweep --config=configs/calibration/selfreflect.py \
   --workdir=runs/selfreflect --out=docs/results/selfreflect.json
+python -m launch.plot --workdir=runs/selfreflect
 
 Each of the two is subject (it answers and sums up) and judge (it fills gaps) of
 both: four runs, never one column of two judges. Answers are read from the
 recordings, 30 of each question: ten for gaps, ten that the judge is told, ten
-that summaries are made from; what is missing is asked first. Stopped at any
+that summaries are made from; what is missing is asked first. Your own texts:
+launch.evaluate with --config.summaries=jsonl:/path and lines
+{"question": ..., "answers": [...], "summary": ...}. Stopped at any
 point it goes on with the next questions. `:smollm2` is SmolLM2 alone, in some
 ten minutes on two cores, `:smoke` six questions.
 """
@@ -22,30 +25,7 @@ def get_config(arg: str = '') -> ConfigDict:
   recorded = common.record(
     styles=('concise',), questions=200, samples=30, file=20, candidates=False
   )
-  c = common.study('calibration.selfreflect.experiment', recorded)
-  # See calibration.selfreflect.experiment.Reflect.
-  c.reflect = ConfigDict(
-    dict(
-      judge=recorded.model,
-      judge_compute='float32',
-      questions=60,
-      answers=10,
-      fresh=10,
-      strategies=(
-        'greedy',
-        'basic',
-        'cot',
-        'twostep_cot',
-        'sample_and_summarize',
-      ),
-      chain_tokens=160,
-      summary_tokens=64,
-      temperatures=(1.0, 2.0, 5.0, 10.0),
-      others=('hellinger', 'kl', 'wasserstein', 'accuracy'),
-      same_prompt=False,
-      release=False,
-    )
-  )
+  c = common.selfreflect(recorded)
   if arg == 'smoke':
     recorded.update(sets=('arithmetic',), questions=6, samples=6, file=6)
     c.reflect.update(
@@ -54,6 +34,7 @@ def get_config(arg: str = '') -> ConfigDict:
       fresh=2,
       strategies=('greedy',),
       summary_tokens=8,
+      baselines=('rouge',),
     )
   small = {}
   large = {

@@ -1,14 +1,23 @@
 """A tiny model sums up answers written by hand, and judges; all from files."""
 
+import json
 import pathlib
 import tempfile
 from unittest import mock
 
+import matplotlib.image
 import numpy as np
 from absl.testing import absltest, parameterized
 
 from calibration.recording import log, record
-from calibration.selfreflect import experiment, metric, reflections, summaries
+from calibration.selfreflect import (
+  experiment,
+  masking,
+  metric,
+  plots,
+  reflections,
+  summaries,
+)
 from configs.calibration import selfreflect as config
 from engine.runs import manifest
 from launch import setup
@@ -110,6 +119,58 @@ class ExperimentTest(absltest.TestCase):
     self.assertAlmostEqual(
       made['good_bad_win/j/s'][0], run['win/good_bad'], places=5
     )
+
+  def test_figures_from_files(self):
+    run = self.at / 'run'
+    run.mkdir()
+    (run / 'config.json').write_text('{}')
+    (run / 'summary.json').write_text(json.dumps(self.found))
+    paths = plots.draw(run)
+    self.assertEqual([path.name for path in paths], ['scores.png', 'wins.png'])
+    for path in paths:
+      self.assertGreater(matplotlib.image.imread(path).std(), 0)
+    self.assertIn('good below bad', plots.show(run, colour=False))
+
+  def own(self, *lines):
+    path = self.at / 'own.jsonl'
+    path.write_text(
+      '\n'.join(x if isinstance(x, str) else json.dumps(x) for x in lines)
+    )
+    cfg = self.cfg.copy_and_resolve_references()
+    cfg.summaries = f'jsonl:{path}'
+    return setup.ask(cfg.to_dict()).experiment.open().final['test'](None, None)
+
+  def test_a_users_own_summaries(self):
+    recorded = {'question': 'What is 1 plus 0?', 'summary': 'Mostly 11.'}
+    given = {
+      'question': 'Who?',
+      'answers': ['Ann', 'Bob', ' ', 'Ann', 'Ann'],
+      'summary': 'Ann',
+    }
+    found = self.own(given, '', recorded)
+    self.assertEqual(found['summaries'], 2)
+    self.assertLen(found['array/mine/tv@5'], 2)
+    # Two answers with gaps, two told; the empty one is neither.
+    judge = reflections.open_judge(self.scored)
+    tasks = masking.tasks(['Ann', 'Bob'], masking.stop_words())
+    want = judge('Who?', ['Ann'], tasks, ['Ann', 'Ann']).of('tv@5')[0]
+    self.assertAlmostEqual(found['array/mine/tv@5'][0], want, places=6)
+
+  def test_summaries_that_cannot_be_judged(self):
+    good = {'question': 'Who?', 'answers': ['a', 'b'], 'summary': 'a'}
+    for line, message in (
+      ('{', 'own.jsonl:2: expected JSON'),
+      (good | {'answers': 'a'}, 'a list of texts'),
+      (good | {'answers': ['a', '']}, 'two answers at least.*came 1'),
+      (good | {'answers': []}, 'came 0'),
+      ({'question': 'Why?', 'summary': 'a'}, 'not in the recording'),
+      (good | {'summary': None}, '"summary"'),
+      ('[]', 'expected an object'),
+    ):
+      with self.subTest(message), self.assertRaisesRegex(ValueError, message):
+        self.own(good, line)
+    with self.assertRaisesRegex(ValueError, 'came none'):
+      self.own('')
 
   def test_more_samples_than_there_are(self):
     cfg = self.cfg.copy_and_resolve_references()
