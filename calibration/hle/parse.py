@@ -52,6 +52,15 @@ def answer(text: str) -> str | None:
   return found[-1] if found and found[-1] else None
 
 
+_LETTER = re.compile(r'\W*(?:option\s+)?\(?([A-Z])(?:\W.*)?', re.DOTALL)
+
+
+def letter(said: str) -> str | None:
+  """The option that an answer names, 'B' or '(B) because ...'; else None."""
+  match = _LETTER.fullmatch(said.strip())
+  return match[1] if match else None
+
+
 class Judgement(NamedTuple):
   """A judge's verdict on one response.
 

@@ -133,6 +133,47 @@ def selfreflect(recorded: ConfigDict) -> ConfigDict:
   return c
 
 
+def hle() -> ConfigDict:
+  """An exam, who takes it and who marks it."""
+  c = ConfigDict()
+  c.experiment = 'calibration.hle.experiment'
+  # 'standin', or your own file or folder.
+  c.data = 'standin'
+  # Several with commas between them.
+  c.model = f'{QWEN["model"]},smollm2_135m_instruct'
+  # 'rules', or a model.
+  c.judge = QWEN['model']
+  # See calibration.hle.experiment.Settings.
+  c.hle = ConfigDict(
+    dict(
+      questions=200,
+      text_only=True,
+      category='',
+      subject='',
+      answer_type='',
+      ids='',
+      seed=0,
+      compute='bfloat16',
+      url='',
+      key_env='OPENAI_API_KEY',
+      judge_compute='bfloat16',
+      judge_url='',
+      judge_key_env='OPENAI_API_KEY',
+      attempts=1,
+      temperature=0.0,
+      max_new_tokens=256,
+      judge_tokens=192,
+      file=20,
+      batch=20,
+      folder='',
+      accept_licence='',
+    )
+  )
+  c.run = common.run(steps=1, eval_every=0)
+  c.mesh = common.mesh()
+  return c
+
+
 def seven_b(smoke: bool) -> ConfigDict:
   """The shape of Qwen2.5 7B, see lm.transformer.TransformerConfig."""
   return ConfigDict(

@@ -56,6 +56,8 @@ class Recording:
   SUFFIX: ClassVar[str]
   VERSION: ClassVar[int]
   FREE: ClassVar[tuple[str, ...]] = ('batch', 'folder', 'accept_licence')
+  # The section of the config, for messages.
+  SECTION: ClassVar[str] = 'record'
 
   model: str
   questions: int
@@ -75,14 +77,14 @@ class Recording:
     for name in names:
       if getattr(self, name) < 1:
         raise ValueError(
-          f'record.{name} must be positive, got {getattr(self, name)}'
+          f'{self.SECTION}.{name} must be positive, got {getattr(self, name)}'
         )
 
   def check_one_of(self, name: str, known: Sequence[str]) -> None:
     """Raises ValueError if a field is none of the known values."""
     if getattr(self, name) not in known:
       raise ValueError(
-        f'record.{name} must be {" or ".join(known)}, got '
+        f'{self.SECTION}.{name} must be {" or ".join(known)}, got '
         f'{getattr(self, name)!r}'
       )
 

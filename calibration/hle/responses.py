@@ -1,0 +1,391 @@
+"""A model takes the exam, a judge marks it; what is kept names no question.
+
+  <folder>/responses/00000.jsonl   an attempt a line
+
+A shard is answered and judged before it is written, so a run that was killed at
+any point goes on with the next questions and ends in the same report. A line
+holds the id, what was made of the response and the judge's verdict; neither the
+question nor the response, which may quote it.
+"""
+
+import collections
+import dataclasses
+import functools
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import numpy as np
+
+from calibration.hle import data, parse, protocol
+from calibration.recording import record
+from engine.runs import recording as recording_lib
+from engine.runs import writer
+from lm.checkpoints import decoder, hub
+from lm.decoding import prefix_cache
+from lm.judging import endpoint, local
+from lm.judging import reply as reply_lib
+
+RULES = 'rules'
+_GROUP = 'responses'
+Judge = Callable[[Sequence[str]], Sequence[str | reply_lib.Failure]]
+
+
+class Said(NamedTuple):
+  """A response; `text` is None where none came.
+
+  `tokens` is how many it has, None where a server does not say; `cut` that it
+  met its limit.
+  """
+
+  text: str | None
+  tokens: int | None
+  cut: bool
+
+
+# Items to the responses of every attempt, [items][attempts].
+Answer = Callable[[Sequence[data.Item]], list[list[Said]]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Responses(recording_lib.Recording):
+  """Who takes the exam and who marks it: see configs/calibration/hle.py.
+
+  Attributes, besides those of `engine.runs.recording.Recording`:
+    digest: of the exam, see `data.Exam`; of its ids after the filters.
+    url: an OpenAI-compatible server that has `model`; a local model if empty.
+    key_env: environment variable with its key.
+    judge: 'rules' (letters, numbers and words), a local model, or a model of
+      `judge_url`.
+    judge_compute: dtype of a local judge.
+    judge_url: see `url`. judge_key_env: likewise.
+    attempts: responses to each question; more than one needs a temperature.
+    temperature: 0 takes the most probable.
+    max_new_tokens: of a response. judge_tokens: of the judge's.
+  """
+
+  HOME: ClassVar[str] = 'exams'
+  SUFFIX: ClassVar[str] = '.jsonl'
+  VERSION: ClassVar[int] = 1
+  SECTION: ClassVar[str] = 'hle'
+  FREE: ClassVar[tuple[str, ...]] = (
+    *recording_lib.Recording.FREE,
+    'key_env',
+    'judge_key_env',
+  )
+
+  digest: str
+  url: str = ''
+  key_env: str = 'OPENAI_API_KEY'
+  judge: str = RULES
+  judge_compute: str = 'bfloat16'
+  judge_url: str = ''
+  judge_key_env: str = 'OPENAI_API_KEY'
+  attempts: int = 1
+  temperature: float = 0.0
+  max_new_tokens: int = 256
+  judge_tokens: int = 256
+
+  def __post_init__(self):
+    super().__post_init__()
+    self.check_positive('attempts', 'max_new_tokens', 'judge_tokens')
+    if self.temperature < 0:
+      raise ValueError(
+        f'hle.temperature must not be negative, got {self.temperature}'
+      )
+    if self.attempts > 1 and not self.temperature:
+      raise ValueError(
+        f'hle.attempts={self.attempts} are all the same at temperature 0; set '
+        'hle.temperature'
+      )
+
+  def groups(self) -> tuple[str, ...]:
+    return (_GROUP,)
+
+  def manifest(self) -> dict[str, Any]:
+    found = super().manifest()
+    for name, url in (('model', self.url), ('judge', self.judge_url)):
+      model = getattr(self, name)
+      if not url and model != RULES:
+        path = hub.resolve(model, accept_licence=self.accept_licence)
+        found[f'{name}_weights'] = record.fingerprint(path)
+    return found
+
+
+def gather(wanted: Responses, items: Sequence[data.Item]) -> None:
+  """Answers and marks what is missing; opens no model if nothing is.
+
+  Raises:
+    ValueError: the folder holds another exam or other settings.
+  """
+  wanted.gather(lambda **share: _take(wanted, items, **share))
+
+
+def _take(wanted, items, **share) -> None:
+  with _open_judge(wanted) as judge:
+    take(wanted, items, open_model(wanted), judge, **share)
+
+
+def take(
+  wanted: Responses,
+  items: Sequence[data.Item],
+  answer: Answer,
+  judge: Judge | None,
+  *,
+  process: int = 0,
+  processes: int = 1,
+  enabled: bool = True,
+) -> None:
+  """Writes what is missing.
+
+  Args:
+    wanted: settings.
+    items: of the exam, in order.
+    answer: the model.
+    judge: takes prompts; None for the rules.
+    process: see `Recording.missing`.
+    processes: see `Recording.missing`.
+    enabled: whether to show progress.
+  """
+
+  def write(shard, path):
+    some = items[wanted.rows(shard)]
+    rows = mark(some, answer(some), judge)
+    with writer.replace(path) as temporary:
+      temporary.write_text(
+        ''.join(json.dumps(row) + '\n' for row in rows), encoding='utf-8'
+      )
+
+  wanted.fill(
+    wanted.missing(process, processes),
+    write,
+    unit='questions',
+    enabled=enabled,
+  )
+
+
+def mark(
+  items: Sequence[data.Item],
+  said: Sequence[Sequence[Said]],
+  judge: Judge | None,
+) -> list[dict[str, Any]]:
+  """Lines of the file. An empty response is wrong, and no judge is asked."""
+  pairs = [
+    (item, number, one)
+    for item, many in zip(items, said, strict=True)
+    for number, one in enumerate(many)
+  ]
+  found = [_empty(one) for _, _, one in pairs]
+  asked = [i for i, verdict in enumerate(found) if verdict is None]
+  if judge is None:
+    replies = [protocol.by_rules(pairs[i][0], pairs[i][2].text) for i in asked]
+  else:
+    replies = map(
+      _judged,
+      judge([protocol.judge(pairs[i][0], pairs[i][2].text) for i in asked]),
+    )
+  for i, verdict in zip(asked, replies, strict=True):
+    found[i] = verdict
+  return [
+    _line(item, number, one, verdict)
+    for (item, number, one), verdict in zip(pairs, found, strict=True)
+  ]
+
+
+def _empty(one: Said) -> parse.Judgement | None:
+  if one.text is None:
+    return parse.Judgement(None, parse.NONE_STATED, reason='no response')
+  if not one.text.strip():
+    return parse.Judgement(False, parse.NONE_STATED)
+  return None
+
+
+def _judged(reply: str | reply_lib.Failure) -> parse.Judgement:
+  if isinstance(reply, reply_lib.Failure):
+    return parse.Judgement(None, parse.NONE_STATED, reason='no reply')
+  return parse.judgement(reply)
+
+
+def _line(item, number, one, verdict) -> dict[str, Any]:
+  text = one.text or ''
+  stated = parse.confidence(text)
+  said = parse.answer(text)
+  return {
+    'id': item.id,
+    'attempt': number,
+    'answer_type': item.answer_type,
+    'category': item.category,
+    # None is unjudged, and stays so.
+    'correct': verdict.correct,
+    'confidence': verdict.confidence,
+    'stated': stated.flag or 'stated',
+    'answered': said is not None,
+    'answer_hash': hashlib.sha256((said or '').encode()).hexdigest()[:16],
+    'unjudged': verdict.reason,
+    'empty': not text.strip(),
+    'tokens': one.tokens,
+    'cut': one.cut,
+  }
+
+
+def load(wanted: Responses) -> list[dict[str, Any]]:
+  """All lines, in the order of the exam.
+
+  Raises:
+    FileNotFoundError: nothing was answered.
+  """
+  return [
+    json.loads(line)
+    for path in recording_lib.paths(wanted.at(), _GROUP, wanted.SUFFIX)
+    for line in path.read_text(encoding='utf-8').splitlines()
+  ]
+
+
+class _Nobody:
+  """The judge of the rules: there is none to open."""
+
+  def __enter__(self):
+    return None
+
+  def __exit__(self, *error):
+    pass
+
+
+class _Asked:
+  """A judge that is a function; a local model is open within the block."""
+
+  def __init__(self, model, ask):
+    self._model, self._ask = model, ask
+
+  def __enter__(self):
+    if self._model is not None:
+      self._model.__enter__()
+    return self._ask
+
+  def __exit__(self, *error):
+    if self._model is not None:
+      self._model.__exit__(*error)
+
+
+def _open_judge(wanted: Responses):
+  if wanted.judge == RULES:
+    return _Nobody()
+  if wanted.judge_url:
+    server = endpoint.Endpoint(
+      wanted.judge_url, wanted.judge, api_key_env=wanted.judge_key_env
+    )
+    ask = functools.partial(
+      server.ask, max_tokens=wanted.judge_tokens, temperature=0.0
+    )
+    return _Asked(None, ask)
+  model = local.Local.open(
+    wanted.judge,
+    accept_licence=wanted.accept_licence,
+    dtype=wanted.judge_compute,
+    slots=wanted.batch,
+    size=4096,
+  )
+  ask = functools.partial(model.ask, max_new_tokens=wanted.judge_tokens)
+  return _Asked(model, ask)
+
+
+def open_model(wanted: Responses) -> Answer:
+  """The model that takes the exam; opened here."""
+  if wanted.url:
+    server = endpoint.Endpoint(
+      wanted.url,
+      wanted.model,
+      api_key_env=wanted.key_env,
+      report_refused=True,
+    )
+    return functools.partial(_by_server, wanted, server)
+  model = decoder.open_decoder(
+    wanted.model,
+    accept_licence=wanted.accept_licence,
+    dtype=wanted.compute,
+    what='model',
+  )
+  return functools.partial(_by_model, wanted, model)
+
+
+def _by_server(wanted, server, items) -> list[list[Said]]:
+  prompts = [
+    protocol.question(item) for item in items for _ in range(wanted.attempts)
+  ]
+  replies = server.chat(
+    prompts,
+    max_tokens=wanted.max_new_tokens,
+    temperature=wanted.temperature,
+  )
+  flat = []
+  for reply in replies:
+    if isinstance(reply, reply_lib.Failure) or not reply.samples:
+      flat.append(Said(None, None, False))
+      continue
+    sample = reply.samples[0]
+    flat.append(
+      Said(
+        sample.text,
+        reply.usage.get('completion_tokens'),
+        sample.finish == 'length',
+      )
+    )
+  return [
+    flat[i * wanted.attempts : (i + 1) * wanted.attempts]
+    for i in range(len(items))
+  ]
+
+
+def _by_model(wanted, model, items) -> list[list[Said]]:
+  for item in items:
+    if item.image:
+      raise ValueError(
+        f'the question {item.id} has a picture, which a local model does not '
+        'take; set hle.text_only=True or ask a server that does'
+      )
+  tokenizer = model.tokenizer
+  prompts = [tokenizer.chat(protocol.question(item)) for item in items]
+  numbers = np.array([zlib.crc32(item.id.encode()) for item in items])
+  keys = jax.vmap(jax.random.fold_in, (None, 0))(
+    jax.random.key(wanted.seed), numbers.astype(np.uint32)
+  )
+  drawn = prefix_cache.sample(
+    model.config,
+    model.params,
+    prompts,
+    keys,
+    max_new_tokens=wanted.max_new_tokens,
+    num_samples=wanted.attempts,
+    temperature=wanted.temperature,
+    stop=tokenizer.stop_ids,
+    batch=wanted.batch,
+  )
+  out = []
+  for found in jax.device_get(drawn):
+    row = []
+    for ids, length in zip(found.tokens[0], found.lengths[0], strict=True):
+      ids = ids[: int(length)].tolist()
+      ended = bool(ids) and ids[-1] in tokenizer.stop_ids
+      text = tokenizer.decode(ids[:-1] if ended else ids)
+      row.append(Said(text, len(ids), not ended))
+    out.append(row)
+  return out
+
+
+def counts(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
+  """How often a response or a judge's reply was of some kind."""
+  stated = collections.Counter(row['stated'] for row in rows)
+  return {
+    'attempts': len(rows),
+    'unjudged': sum(row['correct'] is None for row in rows),
+    'empty': sum(row['empty'] for row in rows),
+    'cut': sum(row['cut'] for row in rows),
+    'answered': sum(row['answered'] for row in rows),
+    'confidence_missing': stated['missing'],
+    'confidence_fraction': stated['fraction'],
+    'confidence_clamped': stated['clamped'],
+    'tokens': sum(row['tokens'] or 0 for row in rows),
+  }

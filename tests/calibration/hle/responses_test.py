@@ -1,0 +1,269 @@
+"""All of the way on an invented exam; who answers and judges is scripted."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+from unittest import mock
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from calibration.hle import data, experiment, guard, report, responses
+from configs.calibration import hle as config
+from launch import setup
+from lm.judging import reply
+from tests import files
+from tests.calibration import support as tiny
+from tests.calibration.hle import support
+
+
+def items(count):
+  return [
+    data.Item(r['id'], r['question'], r['answer'], r['answer_type'])
+    for r in support.rows(count)
+  ]
+
+
+def said(text, cut=False):
+  return responses.Said(text, None if text is None else len(text), cut)
+
+
+def wanted(folder, **changes):
+  fields = dict(
+    model='m',
+    questions=6,
+    digest='d',
+    file=2,
+    batch=2,
+    url='http://x',
+    folder=str(folder),
+  )
+  return responses.Responses(**(fields | changes))
+
+
+def script(some):
+  """Right, wrong, empty, without a reply, in turns, by the id."""
+  out = []
+  for item in some:
+    turn = int(item.id, 16) % 4
+    text = f'Explanation: so.\nAnswer: {item.answer}\nConfidence: 90%'
+    texts = (text, 'Answer: 0.5\nConfidence: 0.3', ' ', None)
+    out.append([said(texts[turn])])
+  return out
+
+
+class MarkTest(parameterized.TestCase):
+  def test_by_rules(self):
+    rows = responses.mark(items(4), script(items(4)), None)
+    self.assertEqual(
+      [row['correct'] for row in rows], [True, False, False, None]
+    )
+    self.assertEqual([row['confidence'] for row in rows], [90, 30, 100, 100])
+    self.assertEqual(
+      [row['stated'] for row in rows],
+      ['stated', 'fraction', 'missing', 'missing'],
+    )
+    self.assertNotIn(support.MARKER, json.dumps(rows))
+
+  def test_an_empty_response_asks_no_judge(self):
+    asked = []
+
+    def judge(prompts):
+      asked.extend(prompts)
+      replies = ['{"correct": "yes", "confidence": 40}', 'hm']
+      return replies[: len(prompts)]
+
+    rows = responses.mark(items(4), script(items(4)), judge)
+    self.assertLen(asked, 2)
+    self.assertEqual(
+      [row['correct'] for row in rows], [True, None, False, None]
+    )
+    self.assertEqual(rows[0]['confidence'], 40)
+    self.assertEqual(rows[1]['unjudged'], 'no verdict')
+
+  def test_a_judge_that_does_not_reply(self):
+    rows = responses.mark(
+      items(1), [[said('x')]], lambda _: [reply.Failure('gone')]
+    )
+    self.assertIsNone(rows[0]['correct'])
+
+  @parameterized.parameters(
+    ('multipleChoice', 'B', 'Answer: (B) some', True),
+    ('multipleChoice', 'B', 'Answer: A', False),
+    ('multipleChoice', 'B', 'Answer: Because', False),
+    ('multipleChoice', 'B', 'It is B', False),
+    ('exactMatch', '1,000', 'Answer: 1004', True),
+    ('exactMatch', '1000', 'Answer: 1020', False),
+    ('exactMatch', '0', 'Answer: 0', True),
+    ('exactMatch', 'The Cat', 'Exact Answer: **cat**', True),
+    ('exactMatch', 'cat', 'Answer: cats', False),
+  )
+  def test_rules(self, kind, answer, text, right):
+    item = data.Item('i', 'q', answer, kind)
+    (row,) = responses.mark([item], [[said(text)]], None)
+    self.assertEqual(row['correct'], right)
+
+
+class TakeTest(absltest.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.at = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+
+  def test_goes_on_and_ends_in_the_same_report(self):
+    whole = wanted(self.at / 'whole')
+    responses.take(whole, items(6), script, None, enabled=False)
+    part = wanted(self.at / 'part')
+    calls = []
+
+    def dies(some):
+      calls.append(len(some))
+      if len(calls) == 2:
+        raise KeyboardInterrupt
+      return script(some)
+
+    with self.assertRaises(KeyboardInterrupt):
+      responses.take(part, items(6), dies, None, enabled=False)
+    responses.take(part, items(6), script, None, enabled=False)
+    self.assertEqual(responses.load(part), responses.load(whole))
+    # What was never judged is still not after all of it was read again.
+    self.assertEqual(report.measure(responses.load(part))['unjudged'], 1)
+
+  def test_killed_at_any_point(self):
+    whole = wanted(self.at / 'whole')
+    responses.take(whole, items(6), script, None, enabled=False)
+    program = (
+      'import sys, time\n'
+      'from tests.calibration.hle import responses_test as t\n'
+      'def slow(some):\n'
+      '  print("asked", flush=True)\n'
+      '  time.sleep(0.05)\n'
+      '  return t.script(some)\n'
+      'w = t.wanted(sys.argv[1])\n'
+      't.responses.take(w, t.items(6), slow, None, enabled=False)\n'
+    )
+    folder = self.at / 'killed'
+    for seconds in (0.0, 0.04, 0.07):
+      process = subprocess.Popen(
+        [sys.executable, '-c', program, str(folder)],
+        cwd=files.ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+      )
+      process.stdout.readline()
+      try:
+        process.wait(seconds)
+      except subprocess.TimeoutExpired:
+        os.kill(process.pid, signal.SIGKILL)
+      process.stdout.close()
+      process.wait()
+    killed = wanted(folder)
+    responses.take(killed, items(6), script, None, enabled=False)
+    self.assertEqual(responses.load(killed), responses.load(whole))
+
+  def test_bad_settings(self):
+    for changes, message in (
+      ({'attempts': 2}, 'hle.temperature'),
+      ({'temperature': -1.0}, 'must not be negative'),
+      ({'file': 0}, 'hle.file must be positive'),
+    ):
+      with self.assertRaisesRegex(ValueError, message):
+        wanted(self.at, **changes)
+
+
+class ExperimentTest(absltest.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.at = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+    self.exam = self.at / 'private' / 'exam.jsonl'
+    self.exam.parent.mkdir()
+    self.model = tiny.export(self.at / 'tiny')
+    self.exam.write_text('\n'.join(map(json.dumps, support.rows(6))))
+    self.enterContext(
+      mock.patch.dict('os.environ', {'SOCRATIC_DATA': str(self.at / 'cache')})
+    )
+
+  def config(self, **changes):
+    cfg = config.get_config('smoke')
+    cfg.data = str(self.exam)
+    cfg.model = str(self.model)
+    cfg.hle.update(questions=0, max_new_tokens=6, batch=2, file=3, **changes)
+    return cfg
+
+  def test_a_private_exam_leaves_no_trace(self):
+    asked = setup.ask(self.config(compute='float32').to_dict())
+    summary = setup.train(asked, self.at / 'run')
+    self.assertEqual(summary['questions'], 6)
+    self.assertEqual(summary['accuracy/tiny'], 0.0)
+    self.assertEqual(summary['judged/tiny'], 6)
+    self.assertIn('nearest', summary['release'])
+    others = [
+      path
+      for path in self.at.rglob('*')
+      if path.is_file() and path != self.exam
+    ]
+    self.assertGreater(len(others), 5)
+    for path in others:
+      self.assertNotIn(support.MARKER.encode(), path.read_bytes(), path)
+    # And the scan finds one that is there.
+    keep = guard.Guard(row['question'] for row in support.rows(6))
+    self.assertEqual(keep.scan(self.exam.parent), [self.exam])
+
+  def test_another_exam_is_another_recording(self):
+    s = experiment.Settings(questions=0)
+    exam = experiment.exam_of(str(self.exam), s)
+    fewer = exam._replace(items=exam.items[:5])
+    one, other = (experiment.wanted('m', 'rules', s, e) for e in (exam, fewer))
+    self.assertNotEqual(one.digest, other.digest)
+
+  def test_bad_config(self):
+    for changes, message in (
+      ({'data': ''}, 'data must name the exam'),
+      ({'model': ' , '}, 'model who takes it'),
+      ({'hle.attempts': 3}, 'hle.temperature'),
+    ):
+      cfg = self.config()
+      with cfg.unlocked():
+        for key, value in changes.items():
+          cfg.update_from_flattened_dict({key: value})
+      with self.subTest(message), self.assertRaisesRegex(ValueError, message):
+        setup.ask(cfg.to_dict())
+
+
+class ReportTest(absltest.TestCase):
+  def test_n_of_bins_is_judged_and_n_of_accuracy_is_all(self):
+    rng = np.random.default_rng(0)
+    rows = [
+      responses._line(
+        data.Item(str(i), 'q', 'a', 'exactMatch'),
+        0,
+        said('Confidence: 50'),
+        responses.parse.Judgement(bool(i % 2), float(rng.integers(101))),
+      )
+      for i in range(200)
+    ]
+    for row in rows[:50]:
+      row['correct'] = None
+    found = report.measure(rows)
+    self.assertEqual(found['accuracy'], 37.5)  # 75 of 200
+    self.assertEqual((found['judged'], found['unjudged']), (150, 50))
+    self.assertEqual(found['rms_official'], 0.0)  # one bin, and it is dropped
+    c, a = report.pairs(rows)
+    self.assertLen(c, 150)
+    order = np.argsort(c, kind='stable')
+    want = abs(c[order].mean() - a[order].mean())
+    self.assertAlmostEqual(found['rms_all_bins'], want, places=12)
+    self.assertEqual(found['count/attempts'], 200)
+
+  def test_nothing_was_judged(self):
+    rows = responses.mark(items(1), [[said(None)]], None)
+    found = report.measure(rows)
+    self.assertEqual((found['judged'], found['accuracy']), (0, 0.0))
+    self.assertNotIn('smece', found)
+
+
+if __name__ == '__main__':
+  absltest.main()
