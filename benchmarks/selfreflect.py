@@ -97,6 +97,7 @@ def theirs(folder: pathlib.Path, judge: str, dtype: str, count: int):
   from calibration.selfreflect import conversation, masking
   from engine import assets
   from lm.checkpoints import pretrained_tokenizer, weights
+  from lm.judging import turns
 
   source = weights.open_source(assets.fetch(judge))
   tokenizer = pretrained_tokenizer.CheckpointTokenizer.load(source)
@@ -105,7 +106,7 @@ def theirs(folder: pathlib.Path, judge: str, dtype: str, count: int):
   ).eval()
 
   def soft(question, context, task):
-    text = conversation.render(
+    text = turns.render(
       tokenizer, conversation.messages(question, context, task)
     )
     (one,) = conversation.fill(tokenizer, [text], [task.word])
@@ -151,6 +152,7 @@ def tokens_read(judge: str, count: int) -> tuple[int, int]:
   from calibration.selfreflect import conversation, masking, metric
   from engine import assets
   from lm.checkpoints import pretrained_tokenizer, weights
+  from lm.judging import turns
 
   source = weights.open_source(assets.fetch(judge))
   tokenizer = pretrained_tokenizer.CheckpointTokenizer.load(source)
@@ -163,9 +165,7 @@ def tokens_read(judge: str, count: int) -> tuple[int, int]:
     ]
     for context in contexts:
       texts = [
-        conversation.render(
-          tokenizer, conversation.messages(question, context, task)
-        )
+        turns.render(tokenizer, conversation.messages(question, context, task))
         for task in tasks
       ]
       row = conversation.fill(tokenizer, texts, [task.word for task in tasks])

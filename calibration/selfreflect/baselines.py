@@ -21,6 +21,7 @@ from calibration.correctness import lexical
 from calibration.selfreflect import conversation
 from lm.checkpoints import decoder
 from lm.decoding import scoring
+from lm.judging import turns
 
 NAMES = ('rouge', 'embedding', 'judge', 'ptrue')
 _RATE = (
@@ -62,11 +63,7 @@ def embedding(
 def _yes(model: decoder.Decoder, conversations, batch: int) -> np.ndarray:
   """P(yes) of each, of yes and no."""
   tokenizer = model.tokenizer
-  bos = False if tokenizer.has_template else None
-  prompts = [
-    tokenizer.encode(conversation.render(tokenizer, turns), add_bos=bos)
-    for turns in conversations
-  ]
+  prompts = [turns.ids(tokenizer, one) for one in conversations]
   choices = [
     scoring.spellings(lambda t: tokenizer.encode(t, add_bos=False), word)
     for word in ('yes', 'no')

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from calibration.selfreflect import masking
 from lm.checkpoints import pretrained_tokenizer
+from lm.judging import turns as turns_lib
 
 SYSTEM = 'You are a friendly chatbot. Your replies are short and concise.'
 _MANY = 'Sample {count} answers to this question.'
@@ -72,26 +73,6 @@ def messages(question: str, context: Context, task: masking.Masked) -> Messages:
   return turns(question, context, fill)
 
 
-def render(
-  tokenizer: pretrained_tokenizer.CheckpointTokenizer, said: Messages
-) -> str:
-  """The text of a conversation, up to where the reply begins.
-
-  A template that takes no system message reads it before the first turn of the
-  user. Without a template turns are lines.
-  """
-  if not tokenizer.has_template:
-    return ''.join(f'{turn["content"]}\n' for turn in said)
-  try:
-    return tokenizer.render(said)
-  except ValueError:
-    if said[0]['role'] != 'system':
-      raise
-    system, user, *rest = said
-    joined = f'{system["content"]}\n\n{user["content"]}'
-    return tokenizer.render([user | {'content': joined}, *rest])
-
-
 class Filled(NamedTuple):
   """Ids of a conversation with its word, and where the word's tokens are.
 
@@ -117,21 +98,21 @@ def fill(
   """Conversations with their words, in tokens.
 
   The word's tokens are those that hold one of its characters: a first token
-  that merges with the end of the template counts too.
+  that merges with the end of the template counts too. A word that the
+  tokenizer leaves out has none.
 
   Args:
     tokenizer: the judge's.
-    texts: of `render`.
+    texts: of `lm.judging.turns.render`.
     words: one a text.
   """
   whole = [text + word for text, word in zip(texts, words, strict=True)]
-  # A template writes its own.
-  bos = () if tokenizer.has_template else tokenizer.encode('')[:1]
+  bos = turns_lib.lead(tokenizer)
   out = []
   for text, (ids, ends) in zip(
     texts, tokenizer.encode_ends(whole), strict=True
   ):
     # The first token that ends behind the text.
-    start = next(i for i, end in enumerate(ends) if end > len(text))
+    start = next((i for i, e in enumerate(ends) if e > len(text)), len(ids))
     out.append(Filled([*bos, *ids], len(bos) + start))
   return out

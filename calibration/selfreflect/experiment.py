@@ -1,12 +1,11 @@
 """Does a model's own summary say what its answers are? Nothing is trained.
 
 Answers are recorded or read (calibration/recording), summaries are written by
-the subject and made by rule, and a judge scores them (reflections.py):
-docs/papers/selfreflect.md.
-`build(cfg)` reads configs/calibration/selfreflect*.py.
+the subject and made by rule, and a judge scores them (reflections.py); see
+docs/papers/selfreflect.md. `build(cfg)` reads
+configs/calibration/selfreflect*.py.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -53,100 +52,27 @@ COLUMNS = (
 )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Reflect:
-  """What is summed up, and who judges.
-
-  Attributes:
-    judge: see `reflections.Reflections`. judge_compute: likewise.
-    questions: of each cell, the first.
-    answers: N, of the gaps and again of the reference context.
-    fresh: answers that summaries are made from.
-    strategies: of `summaries.STRATEGIES`.
-    chain_tokens: see `summaries.Summaries`. summary_tokens: likewise.
-    temperatures: see `metric.Judge`. others, same_prompt: likewise.
-    release: see `summaries.summary_of`.
-    baselines: see `reflections.Reflections`. encoder: likewise.
-  """
-
-  judge: str
-  judge_compute: str = 'float32'
-  questions: int = 60
-  answers: int = 10
-  fresh: int = 10
-  strategies: tuple[str, ...] = summaries.STRATEGIES
-  chain_tokens: int = 160
-  summary_tokens: int = 64
-  temperatures: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0)
-  others: tuple[str, ...] = ('hellinger', 'kl', 'wasserstein', 'accuracy')
-  same_prompt: bool = False
-  release: bool = False
-  baselines: tuple[str, ...] = ()
-  encoder: str = 'minilm_l6'
-
-  def __post_init__(self):
-    for name in ('questions', 'answers', 'fresh'):
-      if getattr(self, name) < 1:
-        raise ValueError(
-          f'reflect.{name} must be at least 1, got {getattr(self, name)}'
-        )
-    unknown = [s for s in self.strategies if s not in summaries.STRATEGIES]
-    if unknown:
-      raise ValueError(
-        f'reflect.strategies must be of {", ".join(summaries.STRATEGIES)}, got '
-        f'{unknown[0]!r}'
-      )
-    if distances.TEMPERATURE not in self.temperatures:
-      raise ValueError(
-        f'reflect.temperatures must have {distances.TEMPERATURE:g}, the '
-        f"release's, got {self.temperatures}"
-      )
-
-
-def asked(
-  reflect: Reflect, recorded: record.Recording
-) -> tuple[summaries.Summaries, reflections.Reflections]:
-  """What the subject writes, and what the judge scores.
+def sections(
+  cfg: Mapping[str, Any],
+) -> tuple[record.Recording, summaries.Summaries, reflections.Reflections]:
+  """The answers, what the subject writes of them, what the judge scores.
 
   Raises:
-    ValueError: too few samples or questions are recorded.
+    ValueError: a field that does not fit, or too few questions recorded.
   """
-  counts = summaries.Counts(reflect.answers, reflect.answers, reflect.fresh)
-  for key, need, have in (
-    ('samples', sum(counts), recorded.samples),
-    ('questions', reflect.questions, recorded.questions),
-  ):
-    if need > have:
-      raise ValueError(
-        f'record.{key} must be at least {need} for reflect.answers='
-        f'{reflect.answers}, reflect.fresh={reflect.fresh} and '
-        f'reflect.questions={reflect.questions}, got {have}'
-      )
-  shared = dict(
-    counts=counts,
-    questions=reflect.questions,
-    file=min(recorded.file, reflect.questions),
-    strategies=reflect.strategies,
-    chain_tokens=reflect.chain_tokens,
-    summary_tokens=reflect.summary_tokens,
+  recorded = options.section(cfg['record'], 'record', record.Recording)
+  scored = options.section(
+    cfg['reflect'],
+    'reflect',
+    reflections.Reflections,
+    given=summaries.beside(recorded, reflections.Reflections.HOME),
   )
-  scored = {
-    name: getattr(reflect, name)
-    for name in (
-      'judge',
-      'judge_compute',
-      'temperatures',
-      'others',
-      'same_prompt',
-      'release',
-      'baselines',
-      'encoder',
+  if scored.questions > recorded.questions:
+    raise ValueError(
+      f'record.questions must be at least reflect.questions='
+      f'{scored.questions}, got {recorded.questions}'
     )
-  }
-  return (
-    summaries.Summaries.of(recorded, **shared),
-    reflections.Reflections.of(recorded, **shared, **scored),
-  )
+  return recorded, scored.written(recorded), scored
 
 
 def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
@@ -155,10 +81,8 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
   Raises:
     ValueError: a field that does not fit.
   """
-  recorded = options.section(cfg['record'], 'record', record.Recording)
-  reflect = options.section(cfg['reflect'], 'reflect', Reflect)
   mine, steps = cfg['summaries'], cfg['run']['steps']
-  written, scored = asked(reflect, recorded)
+  recorded, written, scored = sections(cfg)
 
   def test(state, key):
     del state, key
@@ -172,7 +96,7 @@ def build(cfg: Mapping[str, Any]) -> experiment_lib.Experiment:
       for name, style in recorded.cells()
     }
     stop.check()
-    out = {'judge': reflect.judge, 'subject': recorded.model}
+    out = {'judge': scored.judge, 'subject': recorded.model}
     every = [line for rows in lines.values() for line in rows]
     out |= figures(every)
     for cell, rows in lines.items():
@@ -230,14 +154,20 @@ def wins(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
   won, count = int((one < other)[both].sum()), int(both.sum())
   if not count:
     return {}
-  ends = stats.binomtest(won, count).proportion_ci(method='wilson')
+  value, low, high = wilson(won, count)
   return {
-    '': won / count,
-    '_low': ends.low,
-    '_high': ends.high,
+    '': value,
+    '_low': low,
+    '_high': high,
     '_ties': float((one == other)[both].mean()),
     '_n': count,
   }
+
+
+def wilson(won: int, count: int) -> list[float]:
+  """[share, low, high], 95% (Wilson, 1927)."""
+  ends = stats.binomtest(won, count).proportion_ci(method='wilson')
+  return [won / count, float(ends.low), float(ends.high)]
 
 
 def mean(values: np.ndarray) -> dict[str, float]:
@@ -268,9 +198,11 @@ def figures(lines: Sequence[Mapping]) -> dict[str, Any]:
   for name, values in scores.items():
     out |= {f'score/{name}{k}': v for k, v in mean(values).items()}
     out[f'missing/{name}'] = int(np.isnan(values).sum())
-  lowest = np.nanargmin(np.stack(list(scores.values())), axis=0)
-  at = list(scores).index(reflections.CONCATENATED)
-  out['concatenated_lowest'] = float((lowest == at).mean())
+  each = np.stack(list(scores.values()), axis=1)
+  each = each[~np.isnan(each).all(1)]  # a question may have no gap
+  if len(each):
+    at = list(scores).index(reflections.CONCATENATED)
+    out['concatenated_lowest'] = float((np.nanargmin(each, 1) == at).mean())
   for name, (one, other) in APART.items():
     if {one, other} <= set(scores):
       apart = (scores[one] - scores[other])[uncertain]
@@ -288,25 +220,42 @@ def figures(lines: Sequence[Mapping]) -> dict[str, Any]:
   return out
 
 
-def claims(found: claims_lib.Summaries) -> dict[str, list[float]]:
-  """Figures by judge and subject, as [value, low, high].
+# Figures that a results file has by judge and subject.
+_CLAIMED = {
+  'good_bad_win': 'win/good_bad',
+  'good_almost_win': 'win/good_almost',
+  'template_minus_greedy': 'apart/template_minus_greedy',
+  'model_minus_greedy': 'apart/model_minus_greedy',
+  'concatenated_minus_template': 'apart/concatenated_minus_template',
+}
 
-  A judge's good_bad_win is over all subjects; scores of two judges stand in
-  keys of their own.
+
+def claims(found: claims_lib.Summaries) -> dict[str, list[float]]:
+  """[value, low, high] by '<figure>/<judge>/<subject>'.
+
+  Wins are also '<figure>/<judge>', over the questions of all its subjects. No
+  figure is over two judges.
   """
   out = {}
+  both: dict[str, list[int]] = {}
   for runs in found.values():
     run = runs[0]
-    judge, subject = run['judge'], run['subject']
-    for key, figure in (
-      ('good_bad_win', 'win/good_bad'),
-      ('good_almost_win', 'win/good_almost'),
-      ('template_minus_greedy', 'apart/template_minus_greedy'),
-      ('model_minus_greedy', 'apart/model_minus_greedy'),
-      ('concatenated_minus_template', 'apart/concatenated_minus_template'),
-    ):
-      if figure in run:
-        out[f'{key}/{judge}/{subject}'] = [
-          round(float(run[figure + end]), 6) for end in ('', '_low', '_high')
-        ]
-  return out
+    if 'subject' not in run:  # a user's own summaries
+      continue
+    for key, figure in _CLAIMED.items():
+      if figure not in run:
+        continue
+      three = [run[figure + end] for end in ('', '_low', '_high')]
+      name = f'{key}/{run["judge"]}'
+      out[f'{name}/{run["subject"]}'] = _rounded(three)
+      if figure.startswith('win/'):
+        count = run[f'{figure}_n']
+        total = both.setdefault(name, [0, 0])
+        total[0] += round(run[figure] * count)
+        total[1] += count
+  pooled = {name: _rounded(wilson(*total)) for name, total in both.items()}
+  return out | pooled
+
+
+def _rounded(values: Sequence[float]) -> list[float]:
+  return [round(float(value), 6) for value in values]

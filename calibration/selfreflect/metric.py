@@ -28,11 +28,17 @@ from lm import cache as caches
 from lm import transformer
 from lm.checkpoints import decoder
 from lm.decoding import generate
+from lm.judging import turns
 
 # Gaps of each context in one pass.
 ROWS = 8
 # Widths are multiples of these, so that few programs serve all questions.
 _CONTEXT, _GAP, _WORDS = 32, 8, 8
+_OTHERS = (
+  *(n for n in distances.PLAIN if n != 'tv'),
+  'wasserstein',
+  'accuracy',
+)
 
 
 class Scores(NamedTuple):
@@ -42,8 +48,8 @@ class Scores(NamedTuple):
     distances: by name, [C - 1, P]: of each summary from the reference. 'tv@5'
       is the total variation at temperature 5.
     counts: [P], how often a position occurs.
-    skipped: gaps whose word the judge's tokenizer splits in another way in
-      another context; none of them is scored.
+    skipped: gaps whose word the judge's tokenizer leaves out, or splits in
+      another way in another context; none of them is scored.
   """
 
   distances: dict[str, np.ndarray]
@@ -58,6 +64,17 @@ class Scores(NamedTuple):
         for row in self.distances[name]
       ]
     )
+
+
+def check(temperatures: Sequence[float], others: Sequence[str]) -> None:
+  """Raises ValueError for a distance that is not known; see `Judge`."""
+  unknown = [name for name in others if name not in _OTHERS]
+  if unknown:
+    raise ValueError(
+      f'distances must be of {", ".join(_OTHERS)}, got {unknown[0]!r}'
+    )
+  if not all(t > 0 for t in temperatures):
+    raise ValueError(f'temperatures must be above 0, got {temperatures}')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,13 +96,7 @@ class Judge:
   same_prompt: bool = False
 
   def __post_init__(self):
-    unknown = [name for name in self.others if name not in _OTHERS]
-    if unknown:
-      raise ValueError(
-        f'distances must be of {", ".join(_OTHERS)}, got {unknown[0]!r}'
-      )
-    if not all(t > 0 for t in self.temperatures):
-      raise ValueError(f'temperatures must be above 0, got {self.temperatures}')
+    check(self.temperatures, self.others)
 
   @functools.cached_property
   def _groups(self) -> np.ndarray:
@@ -127,7 +138,8 @@ class Judge:
     alike = [
       number
       for number in range(len(counts))
-      if len({tuple(row[number].word) for row in filled}) == 1
+      if filled[0][number].word
+      and len({tuple(row[number].word) for row in filled}) == 1
     ]
     names = self._names()
     if not alike:
@@ -147,9 +159,7 @@ class Judge:
     """[C][R] conversations with their words."""
     tokenizer = self.model.tokenizer
     texts = [
-      conversation.render(
-        tokenizer, conversation.messages(question, context, gap)
-      )
+      turns.render(tokenizer, conversation.messages(question, context, gap))
       for context in contexts
       for gap in gaps
     ]
@@ -199,13 +209,6 @@ class Judge:
         self._names(), zip(*parts, strict=True), strict=True
       )
     }
-
-
-_OTHERS = (
-  *(n for n in distances.PLAIN if n != 'tv'),
-  'wasserstein',
-  'accuracy',
-)
 
 
 def _up(count: int, step: int) -> int:

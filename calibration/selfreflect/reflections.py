@@ -24,6 +24,7 @@ from calibration.selfreflect import (
   baselines,
   constructions,
   conversation,
+  distances,
   masking,
   metric,
   summaries,
@@ -72,6 +73,12 @@ class Reflections(summaries.Summaries):
         f'reflect.baselines must be of {", ".join(baselines.NAMES)}, got '
         f'{unknown[0]!r}'
       )
+    metric.check(self.temperatures, self.others)
+    if distances.TEMPERATURE not in self.temperatures:
+      raise ValueError(
+        f'reflect.temperatures must have {distances.TEMPERATURE:g}, the '
+        f"release's, got {self.temperatures}"
+      )
 
   def manifest(self) -> dict[str, Any]:
     path = hub.resolve(self.judge, accept_licence=self.accept_licence)
@@ -79,6 +86,13 @@ class Reflections(summaries.Summaries):
 
   def groups(self) -> tuple[str, ...]:
     return tuple(record.cell(*one) for one in self.cells())
+
+  def written(self, recorded: record.Recording) -> summaries.Summaries:
+    """What the subject is to write about `recorded`."""
+    home = summaries.Summaries.HOME
+    own = [field.name for field in dataclasses.fields(summaries.Summaries)]
+    fields = {name: getattr(self, name) for name in own}
+    return summaries.Summaries(**(fields | summaries.beside(recorded, home)))
 
 
 class Item(NamedTuple):

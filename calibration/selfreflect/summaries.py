@@ -18,7 +18,7 @@ import json
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from calibration.recording import log, record
 from calibration.selfreflect import conversation
@@ -26,7 +26,7 @@ from engine.runs import recording as recording_lib
 from engine.runs import writer
 from lm.checkpoints import decoder
 from lm.decoding import prefix_cache
-from lm.judging import verdict
+from lm.judging import turns, verdict
 
 STRATEGIES = ('greedy', 'basic', 'cot', 'twostep_cot', 'sample_and_summarize')
 MARKER = 'Summary:'
@@ -88,7 +88,8 @@ class Summaries(record.Recording):
   """A recording's fields, and how its model is asked to sum up.
 
   Attributes, besides those of `record.Recording`:
-    counts: see `Counts`.
+    answers: N, of the gaps and again of the reference context.
+    fresh: answers that summaries are made from.
     strategies: of STRATEGIES.
     chain_tokens: the most tokens of `cot` and of the list of `twostep_cot`.
     summary_tokens: the most of any other text.
@@ -97,33 +98,34 @@ class Summaries(record.Recording):
   HOME: ClassVar[str] = 'summaries'
   SUFFIX: ClassVar[str] = '.jsonl'
   VERSION: ClassVar[int] = 1
+  SECTION: ClassVar[str] = 'reflect'
   FREE: ClassVar[tuple[str, ...]] = (*record.Recording.FREE, 'strategies')
 
-  counts: Counts
+  answers: int = 10
+  fresh: int = 10
   strategies: tuple[str, ...] = STRATEGIES
   chain_tokens: int = 160
   summary_tokens: int = 64
 
   def __post_init__(self):
     super().__post_init__()
-    self.check_positive('chain_tokens', 'summary_tokens')
+    self.check_positive('answers', 'fresh', 'chain_tokens', 'summary_tokens')
+    unknown = [one for one in self.strategies if one not in STRATEGIES]
+    if unknown:
+      raise ValueError(
+        f'reflect.strategies must be of {", ".join(STRATEGIES)}, got '
+        f'{unknown[0]!r}'
+      )
+    if sum(self.counts) > self.samples:
+      raise ValueError(
+        f'record.samples must be at least {sum(self.counts)} for '
+        f'reflect.answers={self.answers} and reflect.fresh={self.fresh}, got '
+        f'{self.samples}'
+      )
 
-  @classmethod
-  def of(cls, recorded: record.Recording, **more) -> 'Summaries':
-    """Beside `recorded`, in the cache or below its own folder.
-
-    Args:
-      recorded: whose fields are taken over.
-      **more: fields of this class, or others for the recording's: fewer
-        `questions` are the first of it.
-    """
-    fields = {
-      field.name: getattr(recorded, field.name)
-      for field in dataclasses.fields(recorded)
-    }
-    if recorded.folder:
-      fields['folder'] = str(pathlib.Path(recorded.folder) / cls.HOME)
-    return cls(**(fields | more))
+  @property
+  def counts(self) -> Counts:
+    return Counts(self.answers, self.answers, self.fresh)
 
   def groups(self) -> tuple[str, ...]:
     return tuple(
@@ -133,12 +135,32 @@ class Summaries(record.Recording):
     )
 
 
+def beside(recorded: record.Recording, home: str) -> dict[str, Any]:
+  """Fields that a recording shares with what is made of it.
+
+  All but `questions`: of it the first may be enough.
+
+  Args:
+    recorded: the answers.
+    home: of what is made of them, below the recording's own folder if it has
+      one.
+  """
+  fields = {
+    field.name: getattr(recorded, field.name)
+    for field in dataclasses.fields(recorded)
+    if field.name != 'questions'
+  }
+  if recorded.folder:
+    fields['folder'] = str(pathlib.Path(recorded.folder) / home)
+  return fields
+
+
 def gather(recorded: record.Recording, wanted: Summaries) -> None:
   """Asks what is missing; opens no model if nothing is.
 
   Args:
     recorded: has been gathered.
-    wanted: see `Summaries.of`.
+    wanted: what is missing of it is asked.
 
   Raises:
     FileNotFoundError: there is no such recording.
@@ -245,7 +267,7 @@ def summary_of(text: str, strategy: str, *, release: bool) -> str | None:
   return said[found[-1].end() :].strip() or None if found else None
 
 
-def turns(question: str, strategy: str, fresh: Sequence[str]) -> str:
+def asked_for(question: str, strategy: str, fresh: Sequence[str]) -> str:
   """The user's turn of a strategy; of `twostep_cot` the first."""
   more = {
     'greedy': '',
@@ -266,13 +288,7 @@ def _ask(
   tokenizer = model.tokenizer
 
   def reply(conversations: Sequence[Sequence[Mapping]], most: int) -> list[str]:
-    ids = [
-      tokenizer.encode(
-        conversation.render(tokenizer, list(one)),
-        add_bos=False if tokenizer.has_template else None,
-      )
-      for one in conversations
-    ]
+    ids = [turns.ids(tokenizer, one) for one in conversations]
     found = prefix_cache.greedy(
       model.config,
       model.params,
@@ -288,7 +304,7 @@ def _ask(
       {'role': 'system', 'content': conversation.SYSTEM},
       {
         'role': 'user',
-        'content': turns(
+        'content': asked_for(
           one.question.prompt, strategy, wanted.counts.split(one.samples)[2]
         ),
       },

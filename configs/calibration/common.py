@@ -103,7 +103,7 @@ def length_bias(recorded: ConfigDict) -> ConfigDict:
 def selfreflect(recorded: ConfigDict) -> ConfigDict:
   """Does a subject's summary say what its recorded answers are?"""
   c = study('calibration.selfreflect.experiment', recorded)
-  # See calibration.selfreflect.experiment.Reflect.
+  # See calibration.selfreflect.reflections.Reflections.
   c.reflect = ConfigDict(
     dict(
       judge=recorded.model,

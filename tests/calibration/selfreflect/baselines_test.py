@@ -9,6 +9,7 @@ from absl.testing import absltest
 from calibration.selfreflect import baselines, conversation
 from lm.checkpoints import decoder
 from lm.decoding import scoring
+from lm.judging import turns
 from tests.calibration import support
 
 TOLD = ('a b', 'a b', 'c', 'c')
@@ -39,9 +40,9 @@ class JudgedTest(absltest.TestCase):
       support.export(pathlib.Path(folder) / 'tiny')
     )
 
-  def yes(self, turns):
+  def yes(self, said):
     encode = self.model.tokenizer.encode
-    text = conversation.render(self.model.tokenizer, turns)
+    text = turns.render(self.model.tokenizer, said)
     [logp] = scoring.next_logprobs(
       self.model.config, self.model.params, [encode(text, add_bos=False)]
     )

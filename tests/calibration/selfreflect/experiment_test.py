@@ -9,7 +9,7 @@ import matplotlib.image
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from calibration.recording import log, record
+from calibration.recording import log
 from calibration.selfreflect import (
   experiment,
   masking,
@@ -49,8 +49,7 @@ class ExperimentTest(absltest.TestCase):
     )
     cfg.reflect.update(judge=str(at / 'tiny'), questions=4)
     cls.cfg = cfg
-    fields = cfg.record.to_dict()
-    cls.recorded = record.Recording(**fields)
+    cls.recorded, cls.written, cls.scored = experiment.sections(cfg.to_dict())
     said = [
       support.said(support.question(10 * number), samples)
       for number, samples in enumerate(SAMPLES)
@@ -59,8 +58,6 @@ class ExperimentTest(absltest.TestCase):
     manifest.begin(folder, cls.recorded.manifest())
     for number, some in enumerate((said[:2], said[2:])):
       log.write(log.shard(folder, CELL, number), some)
-    cls.reflect = experiment.Reflect(**cfg.reflect.to_dict())
-    cls.written, cls.scored = experiment.asked(cls.reflect, cls.recorded)
     cls.asked = setup.ask(cfg.to_dict())
     cls.found = cls.asked.experiment.open().final['test'](None, None)
 
@@ -116,9 +113,23 @@ class ExperimentTest(absltest.TestCase):
   def test_claims_by_judge_and_subject(self):
     run = self.found | {'judge': 'j', 'subject': 's'}
     made = experiment.claims({'v': [run]})
-    self.assertAlmostEqual(
-      made['good_bad_win/j/s'][0], run['win/good_bad'], places=5
-    )
+    value = run['win/good_bad']
+    self.assertAlmostEqual(made['good_bad_win/j/s'][0], value, places=5)
+    # Another subject under the same judge: 3 of 3 beside what was won of 3.
+    other = run | {'subject': 't', 'win/good_bad': 1.0}
+    made = experiment.claims({'v': [run], 'w': [other]})
+    want = (round(3 * value) + 3) / 6
+    self.assertAlmostEqual(made['good_bad_win/j'][0], want, places=5)
+    self.assertEqual(experiment.claims({'v': [{'mine/tv@5': 0.1}]}), {})
+
+  def test_a_question_without_any_gap(self):
+    lines = [dict(line) for line in self.lines()]
+    lines[0]['scores'] = {
+      name: dict.fromkeys(row) for name, row in lines[0]['scores'].items()
+    }
+    found = experiment.figures(lines)
+    self.assertEqual(found['missing/good'], 1)
+    self.assertEqual(found['win/good_bad_n'], 2)
 
   def test_figures_from_files(self):
     run = self.at / 'run'
@@ -227,13 +238,13 @@ class SummaryTest(parameterized.TestCase):
 
   def test_question_mark(self):
     self.assertEqual(
-      summaries.turns('who is it', 'greedy', []), 'Question: who is it?'
+      summaries.asked_for('who is it', 'greedy', []), 'Question: who is it?'
     )
     self.assertEqual(
-      summaries.turns('Who is it?', 'greedy', []), 'Question: Who is it?'
+      summaries.asked_for('Who is it?', 'greedy', []), 'Question: Who is it?'
     )
     self.assertIn(
-      "x_2 = 'b'", summaries.turns('?', 'sample_and_summarize', ['a', 'b'])
+      "x_2 = 'b'", summaries.asked_for('?', 'sample_and_summarize', ['a', 'b'])
     )
 
 

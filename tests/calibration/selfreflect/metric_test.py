@@ -1,8 +1,10 @@
 """The metric against a forward pass a word and context, in full."""
 
+import dataclasses
 import functools
 import pathlib
 import tempfile
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +13,9 @@ from absl.testing import absltest
 
 from calibration.selfreflect import conversation, masking, metric
 from lm import transformer
-from lm.checkpoints import decoder
+from lm.checkpoints import decoder, pretrained_tokenizer
 from lm.decoding import generate
+from lm.judging import turns
 from tests.calibration import support
 
 QUESTION = 'Who was born in Rome?'
@@ -28,7 +31,7 @@ def logits(config, params, tokens):
 
 def plainly(model, context, task):
   """Softmax at 5 at each token of the word, [n, V]: the whole prompt anew."""
-  text = conversation.render(
+  text = turns.render(
     model.tokenizer, conversation.messages(QUESTION, context, task)
   )
   before = model.tokenizer.encode(text, add_bos=False)
@@ -45,10 +48,10 @@ class JudgeTest(absltest.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    folder = cls.enterClassContext(tempfile.TemporaryDirectory())
-    cls.model = decoder.open_decoder(
-      support.export(pathlib.Path(folder) / 'tiny')
+    cls.folder = pathlib.Path(
+      cls.enterClassContext(tempfile.TemporaryDirectory())
     )
+    cls.model = decoder.open_decoder(support.export(cls.folder / 'tiny'))
     cls.judge = metric.Judge(
       model=cls.model,
       temperatures=(1.0, 5.0, 1e6),
@@ -132,6 +135,38 @@ class JudgeTest(absltest.TestCase):
       alone.distances['tv@5'],
       rtol=1e-3,
       atol=1e-6,
+    )
+
+  def test_a_judge_without_a_chat_template(self):
+    bare = pretrained_tokenizer.CheckpointTokenizer.load(self.folder / 'tiny')
+    bare._facts = dataclasses.replace(bare._facts, template='')
+    judge = metric.Judge(model=self.model._replace(tokenizer=bare))
+    found = judge(QUESTION, SUMMARIES, self.tasks, ANSWERS).of('tv@5')
+    self.assertTrue((found > 0).all())
+    # Another prompt, another score.
+    self.assertTrue((found != self.found.of('tv@5')).all())
+
+  def test_words_split_in_another_way_are_counted_and_not_scored(self):
+    whole = conversation.fill
+
+    def split(tokenizer, texts, words):
+      made = whole(tokenizer, texts, words)
+      # The first gap's word, in the last context alone.
+      at = len(texts) - len(self.tasks)
+      made[at] = made[at]._replace(ids=[*made[at].ids, 7])
+      return made
+
+    with mock.patch.object(conversation, 'fill', split):
+      found = self.judge(QUESTION, SUMMARIES, self.tasks, ANSWERS)
+    self.assertEqual(found.skipped, 1)
+    first = len(
+      self.model.tokenizer.encode(next(iter(self.tasks)).word, add_bos=False)
+    )
+    np.testing.assert_allclose(
+      found.distances['tv@5'],
+      self.found.distances['tv@5'][:, first:],
+      rtol=1e-4,
+      atol=1e-7,
     )
 
   def test_bad_input(self):
