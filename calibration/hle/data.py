@@ -115,7 +115,8 @@ def load_hle(
   if not wanted:
     raise ValueError(
       f'{path}: none of {len(items)} questions passes the filters; loosen '
-      'hle.text_only, hle.category, hle.subject, hle.answer_type or hle.ids'
+      'exam.text_only, exam.category, exam.subject, exam.answer_type or '
+      'exam.ids'
     )
   digest = hashlib.sha256('\n'.join(sorted(seen)).encode()).hexdigest()
   return Exam(wanted, len(items), _release(len(items)), digest, canary)

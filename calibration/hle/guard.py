@@ -1,12 +1,12 @@
 """Keeps the questions of a private exam out of whatever a run writes.
 
-Results hold ids by construction; this is the second look. A text leaks a
+Lines and results hold ids by construction; this is the second look, before they
+are written. A text leaks a
 question if it has eight of its words in a row (all of them, where it is
 shorter), whatever stands between them.
 """
 
 import hashlib
-import pathlib
 import re
 from collections.abc import Iterable
 
@@ -55,15 +55,5 @@ class Guard:
     """Raises LeakError, which does not quote the text, if it leaks."""
     if self.leaks(text):
       raise LeakError(
-        f'{where} would hold text of a private question; write it below '
-        'hle.private, or leave it out'
+        f'{where} would hold text of a private question, and was not written'
       )
-
-  def scan(self, folder: pathlib.Path) -> list[pathlib.Path]:
-    """Files below a folder that leak, as text of any encoding near UTF-8."""
-    return [
-      path
-      for path in sorted(folder.rglob('*'))
-      if path.is_file()
-      and self.leaks(path.read_bytes().decode('utf-8', 'replace'))
-    ]

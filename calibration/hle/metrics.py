@@ -148,10 +148,10 @@ def tie_spread(
   return Spread(float(np.mean(found)), min(found), max(found))
 
 
-def bound(accuracy_percent: float, confidence_percent: float) -> float:
-  """The least that an error over all bins can be, in percent.
+def bound(accuracy: float, confidence: float) -> float:
+  """The least that an error over all bins can be, in the unit of both.
 
   |mean confidence - accuracy|, by Jensen's inequality: a root mean square is no
   less than the mean. A published error below it has left something out.
   """
-  return abs(confidence_percent - accuracy_percent)
+  return float(abs(confidence - accuracy))

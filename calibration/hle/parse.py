@@ -4,19 +4,26 @@ Models write what they like, so nothing here raises for a text: what cannot be
 read is said so, and counted by whoever asks.
 """
 
-import json
 import re
 from typing import Any, NamedTuple
+
+from lm.judging import verdict
 
 # As the official script has it, where none is stated.
 NONE_STATED = 100.0
 
+# What stands before a label on its line: marks, no letters.
+_MARKS = r'^(?:[^\w\n]|_)*'
 _ANSWER = re.compile(
-  r'^[\W_]*(?:exact[ \t]+)?answer[*_ \t]*:[*_ \t]*(.*)$',
+  _MARKS + r'(?:(?:exact|final)[ \t]+)?answer[*_ \t]*:[*_ \t]*(.*)$'
+  # Or on the next line, unless that is labelled itself.
+  r'(?:\n+(?!.*:)(.*))?',
   re.IGNORECASE | re.MULTILINE,
 )
 _CONFIDENCE = re.compile(
-  r'confidence[*_ \t]*:[*_ \t]*[~≈<>=]*[ \t]*(\d+(?:\.\d+)?|\.\d+)[ \t]*(%?)',
+  r'confidence(?:[ \t]+(?:level|score))?[*_ \t]*(?:\([^()\n]{0,20}\))?[*_ \t]*'
+  r'[:=][*_ \t]*(?:about|around|approximately|roughly)?[~≈<>=*_ \t]*'
+  r'(-?(?:\d+(?:\.\d+)?|\.\d+)(?:e\d{1,3})?)[ \t]*(%?)',
   re.IGNORECASE,
 )
 
@@ -25,7 +32,7 @@ class Confidence(NamedTuple):
   """In percent, and how it was read: '' as written, or what was done to it.
 
   `flag` is 'missing' (none was stated), 'fraction' (a number up to 1 without a
-  percent sign, times 100) or 'clamped' (above 100).
+  percent sign, times 100) or 'clamped' (outside of 0 to 100).
   """
 
   value: float
@@ -39,16 +46,18 @@ def confidence(text: str) -> Confidence:
     return Confidence(NONE_STATED, 'missing')
   number, percent = found[-1].groups()
   value = float(number)
-  if not percent and '.' in number and value <= 1.0:
+  if not percent and '.' in number and 0.0 <= value <= 1.0:
     return Confidence(100.0 * value, 'fraction')
-  if value > 100.0:
-    return Confidence(100.0, 'clamped')
-  return Confidence(value, '')
+  kept = min(max(value, 0.0), 100.0)
+  return Confidence(kept, '' if kept == value else 'clamped')
 
 
 def answer(text: str) -> str | None:
-  """The last line that begins with Answer: or Exact Answer:, or None."""
-  found = [m[1].strip().strip('*_').strip() for m in _ANSWER.finditer(text)]
+  """What follows the last Answer:, Exact Answer: or Final Answer:, or None."""
+  found = [
+    (m[1].strip(' \t*_') or (m[2] or '').strip(' \t*_')).strip()
+    for m in _ANSWER.finditer(text)
+  ]
   return found[-1] if found and found[-1] else None
 
 
@@ -77,9 +86,8 @@ class Judgement(NamedTuple):
   reason: str = ''
 
 
-_FENCE = re.compile(r'```(?:json)?\s*(.*?)```', re.DOTALL)
 _LINE = re.compile(
-  r'^[\W_]*(?:judge?ment|correct|verdict)[*_ \t]*:[*_ \t]*(.*)$',
+  _MARKS + r'(?:judge?ment|correct|verdict)[*_ \t]*:[*_ \t]*(.*)$',
   re.IGNORECASE | re.MULTILINE,
 )
 _YES, _NO = ('yes', 'true', 'correct'), ('no', 'false', 'incorrect')
@@ -90,11 +98,12 @@ def judgement(text: str) -> Judgement:
 
   A reply that says nothing clear is unjudged, never wrong.
   """
-  found = _object(text)
-  if found is not None:
-    return _of_object(found)
   if '{' in text:
-    return Judgement(None, NONE_STATED, reason='broken JSON')
+    try:
+      *_, last = verdict.objects(text, 'a JSON object')
+    except ValueError:
+      return Judgement(None, NONE_STATED, reason='broken JSON')
+    return _of_object(last)
   lines = [m[1] for m in _LINE.finditer(text)]
   said = _yes(lines[-1]) if lines else _prose(text)
   if said is None:
@@ -128,37 +137,24 @@ def _percent(value: Any) -> float:
   return min(max(value, 0.0), 100.0) if value == value else NONE_STATED
 
 
+def _words(text: str) -> list[str]:
+  return re.findall(r'[a-z]+', text.lower())
+
+
 def _yes(text: str) -> bool | None:
-  """Of a verdict: its one yes or no; None where it has none, or both."""
-  words = set(re.findall(r'[a-z]+', text.lower()))
-  yes, no = bool(words & set(_YES)), bool(words & set(_NO))
-  if yes and no:
-    # 'Yes, I checked: the answer is wrong ... no': what it ends with counts.
-    last = [w for w in re.findall(r'[a-z]+', text.lower()) if w in _YES + _NO]
-    return last[-1] in _YES
-  return yes if yes or no else None
+  """Of a verdict: yes or no, the last where it has both; None without one.
+
+  'Yes, I checked: the answer is wrong ... no' is no. 'not correct' says neither
+  word for what it means, and is left unjudged.
+  """
+  words = _words(text)
+  said = [word for word in words if word in _YES + _NO]
+  return said[-1] in _YES if said and 'not' not in words else None
 
 
 def _prose(text: str) -> bool | None:
   """Of a reply without a label: 'the correct answer' is no verdict."""
-  words = re.findall(r'[a-z]+', text.lower())
-  return _yes(
-    text
-    if len(words) == 1
-    else ' '.join(word for word in words if word in ('yes', 'no'))
-  )
-
-
-def _object(text: str) -> dict[str, Any] | None:
-  """The last JSON object of a text, in a fence or bare; None without one."""
-  for part in [*_FENCE.findall(text)[::-1], text]:
-    start = part.find('{')
-    end = part.rfind('}')
-    if 0 <= start < end:
-      try:
-        found = json.loads(part[start : end + 1])
-      except (ValueError, RecursionError):
-        continue
-      if isinstance(found, dict):
-        return found
-  return None
+  words = _words(text)
+  if len(words) > 1:
+    words = [word for word in words if word in ('yes', 'no')]
+  return _yes(' '.join(words))

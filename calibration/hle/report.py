@@ -58,7 +58,9 @@ def figures(c: np.ndarray, a: np.ndarray) -> dict[str, float]:
   for tail, beta in sizes.items():
     if len(c) < beta:
       continue
-    out[f'rms_official{tail}'] = metrics.rms_calibration(c, a, beta=beta)
+    official = metrics.rms_calibration(c, a, beta=beta)
+    out[f'rms_official{tail}'] = official
+    out[f'rms_official{tail}_printed'] = metrics.printed(official)
     out[f'rms_all_bins{tail}'] = metrics.rms_calibration(
       c, a, beta=beta, drop_last=False
     )
@@ -74,7 +76,7 @@ def figures(c: np.ndarray, a: np.ndarray) -> dict[str, float]:
   out['ece'] = float(binned.ece(binned.by_width(c32, a32)))
   out['smece'] = float(smooth.smece(c32, a32).value)
   out['brier'] = float(np.mean((c - a) ** 2))
-  out['bound'] = float(abs(c.mean() - a.mean()))
+  out['bound'] = metrics.bound(a.mean(), c.mean())
   if 0 < a.mean() < 1:
     out['auroc'] = float(auroc.auroc(c, a))
   return out

@@ -9,28 +9,32 @@ question nor the response, which may quote it.
 """
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import jax
 import numpy as np
 
-from calibration.hle import data, parse, protocol
+from calibration.hle import data, guard, parse, protocol
 from calibration.recording import record
 from engine.runs import recording as recording_lib
 from engine.runs import writer
 from lm.checkpoints import decoder, hub
 from lm.decoding import prefix_cache
-from lm.judging import endpoint, local
+from lm.judging import endpoint, local, turns
 from lm.judging import reply as reply_lib
 
 RULES = 'rules'
 _GROUP = 'responses'
+# Tokens of a question with its right answer and the judge's instructions; the
+# judge may split a response into twice the tokens that its model wrote.
+_QUESTION = 8192
 Judge = Callable[[Sequence[str]], Sequence[str | reply_lib.Failure]]
 
 
@@ -55,7 +59,7 @@ class Responses(recording_lib.Recording):
   """Who takes the exam and who marks it: see configs/calibration/hle.py.
 
   Attributes, besides those of `engine.runs.recording.Recording`:
-    digest: of the exam, see `data.Exam`; of its ids after the filters.
+    digest: SHA-256 of the ids of the questions that are asked, in order.
     url: an OpenAI-compatible server that has `model`; a local model if empty.
     key_env: environment variable with its key.
     judge: 'rules' (letters, numbers and words), a local model, or a model of
@@ -105,6 +109,14 @@ class Responses(recording_lib.Recording):
   def groups(self) -> tuple[str, ...]:
     return (_GROUP,)
 
+  def of(self, model: str, items: Sequence[data.Item]) -> 'Responses':
+    """The same for another model and exam."""
+    ids = '\n'.join(item.id for item in items)
+    digest = hashlib.sha256(ids.encode()).hexdigest()
+    return dataclasses.replace(
+      self, model=model, questions=len(items), digest=digest
+    )
+
   def manifest(self) -> dict[str, Any]:
     found = super().manifest()
     for name, url in (('model', self.url), ('judge', self.judge_url)):
@@ -115,18 +127,25 @@ class Responses(recording_lib.Recording):
     return found
 
 
-def gather(wanted: Responses, items: Sequence[data.Item]) -> None:
+def gather(
+  wanted: Responses, items: Sequence[data.Item], keep: guard.Guard
+) -> None:
   """Answers and marks what is missing; opens no model if nothing is.
+
+  Args:
+    wanted: settings.
+    items: of the exam, in order.
+    keep: knows what must not be written.
 
   Raises:
     ValueError: the folder holds another exam or other settings.
   """
-  wanted.gather(lambda **share: _take(wanted, items, **share))
 
+  def ask(**share):
+    with open_judge(wanted) as judge:
+      take(wanted, items, open_model(wanted), judge, keep, **share)
 
-def _take(wanted, items, **share) -> None:
-  with _open_judge(wanted) as judge:
-    take(wanted, items, open_model(wanted), judge, **share)
+  wanted.gather(ask)
 
 
 def take(
@@ -134,6 +153,7 @@ def take(
   items: Sequence[data.Item],
   answer: Answer,
   judge: Judge | None,
+  keep: guard.Guard,
   *,
   process: int = 0,
   processes: int = 1,
@@ -146,18 +166,22 @@ def take(
     items: of the exam, in order.
     answer: the model.
     judge: takes prompts; None for the rules.
+    keep: knows what must not be written.
     process: see `Recording.missing`.
     processes: see `Recording.missing`.
     enabled: whether to show progress.
+
+  Raises:
+    guard.LeakError: a line would hold a question; it is not written.
   """
 
   def write(shard, path):
     some = items[wanted.rows(shard)]
     rows = mark(some, answer(some), judge)
+    text = ''.join(json.dumps(row, ensure_ascii=False) + '\n' for row in rows)
+    keep.check(text, str(path))
     with writer.replace(path) as temporary:
-      temporary.write_text(
-        ''.join(json.dumps(row) + '\n' for row in rows), encoding='utf-8'
-      )
+      temporary.write_text(text, encoding='utf-8')
 
   wanted.fill(
     wanted.missing(process, processes),
@@ -244,52 +268,48 @@ def load(wanted: Responses) -> list[dict[str, Any]]:
   ]
 
 
-class _Nobody:
-  """The judge of the rules: there is none to open."""
-
-  def __enter__(self):
-    return None
-
-  def __exit__(self, *error):
-    pass
-
-
-class _Asked:
-  """A judge that is a function; a local model is open within the block."""
-
-  def __init__(self, model, ask):
-    self._model, self._ask = model, ask
-
-  def __enter__(self):
-    if self._model is not None:
-      self._model.__enter__()
-    return self._ask
-
-  def __exit__(self, *error):
-    if self._model is not None:
-      self._model.__exit__(*error)
-
-
-def _open_judge(wanted: Responses):
+@contextlib.contextmanager
+def open_judge(wanted: Responses) -> Iterator[Judge | None]:
+  """The judge; None for the rules. A local model is open within the block."""
   if wanted.judge == RULES:
-    return _Nobody()
+    yield None
+    return
   if wanted.judge_url:
     server = endpoint.Endpoint(
-      wanted.judge_url, wanted.judge, api_key_env=wanted.judge_key_env
+      wanted.judge_url,
+      wanted.judge,
+      api_key_env=wanted.judge_key_env,
+      report_refused=True,
     )
-    ask = functools.partial(
+    yield functools.partial(
       server.ask, max_tokens=wanted.judge_tokens, temperature=0.0
     )
-    return _Asked(None, ask)
-  model = local.Local.open(
+    return
+  # Cache is made for what comes, so room costs nothing.
+  size = _QUESTION + 2 * wanted.max_new_tokens + wanted.judge_tokens
+  with local.Local.open(
     wanted.judge,
     accept_licence=wanted.accept_licence,
     dtype=wanted.judge_compute,
     slots=wanted.batch,
-    size=4096,
+    size=size,
+  ) as model:
+    yield functools.partial(_ask, model, size, wanted.judge_tokens)
+
+
+def _ask(model: local.Local, size: int, most: int, prompts):
+  """Replies of a local judge; a `Failure` for what is longer than it takes."""
+  asked = [[{'role': 'user', 'content': text}] for text in prompts]
+  fits = [len(model.ids(one)) + most <= size for one in asked]
+  replies = iter(
+    model.ask(
+      [one for one, fit in zip(asked, fits, strict=True) if fit],
+      max_new_tokens=most,
+    )
   )
-  ask = functools.partial(model.ask, max_new_tokens=wanted.judge_tokens)
-  return _Asked(model, ask)
+  return [
+    next(replies) if fit else reply_lib.Failure('too long') for fit in fits
+  ]
 
 
 def open_model(wanted: Responses) -> Answer:
@@ -344,14 +364,12 @@ def _by_model(wanted, model, items) -> list[list[Said]]:
     if item.image:
       raise ValueError(
         f'the question {item.id} has a picture, which a local model does not '
-        'take; set hle.text_only=True or ask a server that does'
+        'take; set exam.text_only=True or ask a server that does'
       )
   tokenizer = model.tokenizer
-  prompts = [tokenizer.chat(protocol.question(item)) for item in items]
-  numbers = np.array([zlib.crc32(item.id.encode()) for item in items])
-  keys = jax.vmap(jax.random.fold_in, (None, 0))(
-    jax.random.key(wanted.seed), numbers.astype(np.uint32)
-  )
+  prompts = [turns.ids(tokenizer, protocol.question(item)) for item in items]
+  numbers = [zlib.crc32(item.id.encode()) for item in items]
+  keys = record.keys_of(wanted.seed, np.array(numbers, np.uint32))
   drawn = prefix_cache.sample(
     model.config,
     model.params,

@@ -40,7 +40,7 @@ def exam(count: int, *, seed: int = 0) -> data.Exam:
   """
   if count < len(_SHARES):
     raise ValueError(
-      f'hle.questions must be at least {len(_SHARES)} of the stand-in, a '
+      f'exam.questions must be at least {len(_SHARES)} of the stand-in, a '
       f'question a source; got {count}'
     )
   sizes = {name: int(share * count) or 1 for name, share in _SHARES.items()}

@@ -238,7 +238,7 @@ def _ask(recording, model, asked, style, ends, shapes) -> list[log.Said]:
     strict=True,
   )
   numbers = np.array([_number(style, q.id) for q in asked], np.uint32)
-  keys = _keys(jax.random.key(recording.seed), numbers)
+  keys = keys_of(recording.seed, numbers)
   draw = functools.partial(
     prefix_cache.sample,
     config,
@@ -310,8 +310,9 @@ def _ask(recording, model, asked, style, ends, shapes) -> list[log.Said]:
 
 
 @jax.jit
-def _keys(root, numbers):
-  """A key for each question, independent of batches and other questions."""
+def keys_of(seed: int, numbers: np.ndarray) -> jax.Array:
+  """A key for each number, independent of batches and other questions."""
+  root = jax.random.key(seed)
   return jax.vmap(jax.random.fold_in, (None, 0))(root, numbers)
 
 

@@ -30,7 +30,9 @@ from lm.judging import turns, verdict
 
 STRATEGIES = ('greedy', 'basic', 'cot', 'twostep_cot', 'sample_and_summarize')
 MARKER = 'Summary:'
-_MARKED = re.compile(r'^\W*summary[*_ ]*:[*_]*', re.IGNORECASE | re.MULTILINE)
+_MARKED = re.compile(
+  r'^[^\w\n]*summary[*_ ]*:[*_]*', re.IGNORECASE | re.MULTILINE
+)
 
 _GRADE = (
   'Say which are likelier in words such as "most likely" or "it could also '

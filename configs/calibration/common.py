@@ -143,8 +143,8 @@ def hle() -> ConfigDict:
   c.model = f'{QWEN["model"]},smollm2_135m_instruct'
   # 'rules', or a model.
   c.judge = QWEN['model']
-  # See calibration.hle.experiment.Settings.
-  c.hle = ConfigDict(
+  # See calibration.hle.experiment.Questions.
+  c.exam = ConfigDict(
     dict(
       questions=200,
       text_only=True,
@@ -152,6 +152,12 @@ def hle() -> ConfigDict:
       subject='',
       answer_type='',
       ids='',
+      seed=0,
+    )
+  )
+  # See calibration.hle.responses.Responses.
+  c.hle = ConfigDict(
+    dict(
       seed=0,
       compute='bfloat16',
       url='',

@@ -11,7 +11,7 @@ The real exam is gated: agree to its terms, then name your file or folder
 
 python -m launch.evaluate --config=configs/calibration/hle.py \
   --workdir=runs/hle_mine --config.data=/my/hle.parquet \
-  --config.model=<model> --config.judge=<model> --config.hle.questions=0
+  --config.model=<model> --config.judge=<model> --config.exam.questions=0
 
 With --config.hle.url and --config.hle.judge_url they are models of an
 OpenAI-compatible server. `:rules` has letters and numbers compared instead of a
@@ -31,5 +31,6 @@ def get_config(arg: str = '') -> ConfigDict:
     c.judge = 'rules'
   if arg == 'smoke':
     c.model = 'smollm2_135m_instruct'
-    c.hle.update(questions=4, max_new_tokens=8, file=4, batch=4)
+    c.exam.questions = 4
+    c.hle.update(max_new_tokens=8, file=4, batch=4)
   return c

@@ -23,8 +23,8 @@ def get_config(arg: str = '') -> ConfigDict:
   c = common.hle()
   c.data = '/shared/hle'
   c.model = c.judge = 'Qwen/Qwen2.5-7B-Instruct'
+  c.exam.questions = 20 if smoke else 2158
   c.hle.update(
-    questions=20 if smoke else 2158,
     max_new_tokens=8192,
     judge_tokens=4096,
     file=32,

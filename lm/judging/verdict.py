@@ -192,7 +192,7 @@ class Object:
   def __call__(self, text: str) -> dict[str, Any]:
     said = answer(text)
     fitting, reason = [], None
-    for value in _objects(said, self.wish):
+    for value in objects(said, self.wish):
       try:
         value = self.check(value)
       except ValueError as error:
@@ -252,7 +252,7 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def _objects(text: str, wish: str):
+def objects(text: str, wish: str):
   """The outermost JSON objects of a text.
 
   What lies in braces and is no JSON is passed over whole: an object inside of

@@ -16,6 +16,12 @@ class ResponseTest(parameterized.TestCase):
     ('I am sure.', 100.0, 'missing'),
     ('Confidence: 10%\nConfidence: 20%', 20.0, ''),
     ('', 100.0, 'missing'),
+    ('Confidence (0-100%): 85', 85.0, ''),
+    ('Confidence Level: about **85%**', 85.0, ''),
+    ('Confidence = 85 %', 85.0, ''),
+    ('Confidence: -3', 0.0, 'clamped'),
+    ('Confidence: 1e9', 100.0, 'clamped'),
+    ('Confidence: high', 100.0, 'missing'),
   )
   def test_confidence(self, text, value, flag):
     found = parse.confidence(text)
@@ -28,6 +34,10 @@ class ResponseTest(parameterized.TestCase):
     ('**Answer:** *Lima*', 'Lima'),
     ('Answer: A\nno\nAnswer: B', 'B'),
     ('It is B.', None),
+    ('Final Answer: B', 'B'),
+    ('## Answer:\nB. Lima\nConfidence: 9%', 'B. Lima'),
+    ('Answer:\nConfidence: 50%', None),
+    ('_' * 5000 + '\n' * 5000, None),
     ('Answer:', None),
   )
   def test_answer(self, text, want):
@@ -45,8 +55,12 @@ class JudgementTest(parameterized.TestCase):
     ('```json\n{"correct": "yes", "confidence": 70}\n```', True),
     ('', None),
     ('{"correct": "maybe"}', None),
+    ('{"correct": "yes", "confidence": NaN}', None),
     ('The correct answer is 4.', None),
     ('Correct.', True),
+    ('{"correct": "not correct"}', None),
+    ('{"correct": "no"} or rather {"correct": "yes"}', True),
+    ('{not JSON} {"correct": "yes"}', True),
   )
   def test_verdict(self, text, want):
     self.assertEqual(parse.judgement(text).correct, want)
@@ -55,7 +69,6 @@ class JudgementTest(parameterized.TestCase):
     ('70', 70.0),
     ('"70%"', 70.0),
     ('1000', 100.0),
-    ('NaN', 100.0),
     ('null', 100.0),
     ('true', 100.0),
   )

@@ -28,6 +28,9 @@ def items(count):
   ]
 
 
+KEEP = guard.Guard(row['question'] for row in support.rows(6))
+
+
 def said(text, cut=False):
   return responses.Said(text, None if text is None else len(text), cut)
 
@@ -108,6 +111,23 @@ class MarkTest(parameterized.TestCase):
     self.assertEqual(row['correct'], right)
 
 
+class JudgeTest(absltest.TestCase):
+  def test_a_local_judge_is_not_asked_what_it_cannot_read(self):
+    model = mock.Mock()
+    model.ids = lambda said: [0] * len(said[0]['content'])
+    model.ask = lambda prompts, max_new_tokens: [
+      f'no {p[0]["content"]}' for p in prompts
+    ]
+    found = responses._ask(model, 10, 4, ['short', 'x' * 7, 'sixsix'])
+    self.assertEqual(found[0], 'no short')
+    self.assertIsInstance(found[1], reply.Failure)
+    self.assertEqual(found[2], 'no sixsix')
+
+  def test_rules_open_nothing(self):
+    with responses.open_judge(wanted('/nowhere')) as judge:
+      self.assertIsNone(judge)
+
+
 class TakeTest(absltest.TestCase):
   def setUp(self):
     super().setUp()
@@ -115,7 +135,7 @@ class TakeTest(absltest.TestCase):
 
   def test_goes_on_and_ends_in_the_same_report(self):
     whole = wanted(self.at / 'whole')
-    responses.take(whole, items(6), script, None, enabled=False)
+    responses.take(whole, items(6), script, None, KEEP, enabled=False)
     part = wanted(self.at / 'part')
     calls = []
 
@@ -126,15 +146,15 @@ class TakeTest(absltest.TestCase):
       return script(some)
 
     with self.assertRaises(KeyboardInterrupt):
-      responses.take(part, items(6), dies, None, enabled=False)
-    responses.take(part, items(6), script, None, enabled=False)
+      responses.take(part, items(6), dies, None, KEEP, enabled=False)
+    responses.take(part, items(6), script, None, KEEP, enabled=False)
     self.assertEqual(responses.load(part), responses.load(whole))
     # What was never judged is still not after all of it was read again.
     self.assertEqual(report.measure(responses.load(part))['unjudged'], 1)
 
   def test_killed_at_any_point(self):
     whole = wanted(self.at / 'whole')
-    responses.take(whole, items(6), script, None, enabled=False)
+    responses.take(whole, items(6), script, None, KEEP, enabled=False)
     program = (
       'import sys, time\n'
       'from tests.calibration.hle import responses_test as t\n'
@@ -143,7 +163,7 @@ class TakeTest(absltest.TestCase):
       '  time.sleep(0.05)\n'
       '  return t.script(some)\n'
       'w = t.wanted(sys.argv[1])\n'
-      't.responses.take(w, t.items(6), slow, None, enabled=False)\n'
+      't.responses.take(w, t.items(6), slow, None, t.KEEP, enabled=False)\n'
     )
     folder = self.at / 'killed'
     for seconds in (0.0, 0.04, 0.07):
@@ -161,8 +181,17 @@ class TakeTest(absltest.TestCase):
       process.stdout.close()
       process.wait()
     killed = wanted(folder)
-    responses.take(killed, items(6), script, None, enabled=False)
+    responses.take(killed, items(6), script, None, KEEP, enabled=False)
     self.assertEqual(responses.load(killed), responses.load(whole))
+
+  def test_a_line_that_would_quote_a_question_is_not_written(self):
+    some = [item._replace(category=item.question) for item in items(2)]
+    leaking = wanted(self.at / 'leak', questions=2)
+    with self.assertRaisesRegex(guard.LeakError, 'not written') as caught:
+      responses.take(leaking, some, script, None, KEEP, enabled=False)
+    self.assertNotIn(support.MARKER, str(caught.exception))
+    for path in self.at.rglob('*.jsonl'):
+      self.fail(path)
 
   def test_bad_settings(self):
     for changes, message in (
@@ -190,7 +219,8 @@ class ExperimentTest(absltest.TestCase):
     cfg = config.get_config('smoke')
     cfg.data = str(self.exam)
     cfg.model = str(self.model)
-    cfg.hle.update(questions=0, max_new_tokens=6, batch=2, file=3, **changes)
+    cfg.exam.questions = 0
+    cfg.hle.update(max_new_tokens=6, batch=2, file=3, **changes)
     return cfg
 
   def test_a_private_exam_leaves_no_trace(self):
@@ -208,16 +238,27 @@ class ExperimentTest(absltest.TestCase):
     self.assertGreater(len(others), 5)
     for path in others:
       self.assertNotIn(support.MARKER.encode(), path.read_bytes(), path)
-    # And the scan finds one that is there.
-    keep = guard.Guard(row['question'] for row in support.rows(6))
-    self.assertEqual(keep.scan(self.exam.parent), [self.exam])
 
   def test_another_exam_is_another_recording(self):
-    s = experiment.Settings(questions=0)
-    exam = experiment.exam_of(str(self.exam), s)
-    fewer = exam._replace(items=exam.items[:5])
-    one, other = (experiment.wanted('m', 'rules', s, e) for e in (exam, fewer))
+    exam = experiment.Questions().load(str(self.exam))
+    how = wanted(self.at)
+    one, other = (how.of('m', i) for i in (exam.items, exam.items[:5]))
     self.assertNotEqual(one.digest, other.digest)
+    self.assertEqual((one.questions, other.questions), (6, 5))
+
+  def test_which_questions(self):
+    (self.at / 'ids').write_text('\n'.join(r['id'] for r in support.rows(3)))
+    for changes, count in (
+      ({'questions': 4}, 4),
+      ({'ids': str(self.at / 'ids')}, 3),
+      ({'answer_type': 'multipleChoice'}, 2),
+    ):
+      found = experiment.Questions(**changes).load(str(self.exam))
+      self.assertLen(found.items, count)
+    with self.assertRaisesRegex(ValueError, 'exam.questions must be at most 6'):
+      experiment.Questions(questions=7).load(str(self.exam))
+    with self.assertRaisesRegex(ValueError, 'not be negative'):
+      experiment.Questions(questions=-1)
 
   def test_bad_config(self):
     for changes, message in (
