@@ -42,6 +42,7 @@ def confidence(arrays: Mapping[str, np.ndarray], models: list[str]):
         s=12 + 300 * mine.mean(),
         color=_BLUE,
         alpha=0.7,
+        clip_on=False,
       )
     axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.8, linestyle='--')
     axes.set_title(f'{model} ({len(c)} judged)', fontsize=9)

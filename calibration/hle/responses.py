@@ -280,6 +280,7 @@ def open_judge(wanted: Responses) -> Iterator[Judge | None]:
       wanted.judge,
       api_key_env=wanted.judge_key_env,
       report_refused=True,
+      quote=False,
     )
     yield functools.partial(
       server.ask, max_tokens=wanted.judge_tokens, temperature=0.0
@@ -320,6 +321,7 @@ def open_model(wanted: Responses) -> Answer:
       wanted.model,
       api_key_env=wanted.key_env,
       report_refused=True,
+      quote=False,
     )
     return functools.partial(_by_server, wanted, server)
   model = decoder.open_decoder(

@@ -11,6 +11,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib import ticker
 
 from engine.report import figures as plots_lib
 from engine.runs import finished
@@ -87,7 +88,7 @@ def _panels(found: list[Summary], names, key, label):
   figure, panels = plt.subplots(
     1,
     len(judges),
-    figsize=(1.6 + 3.6 * len(judges), 1.2 + 0.34 * len(names)),
+    figsize=(1.9 + 3.4 * len(judges), 1.7 + 0.32 * len(names)),
     sharey=True,
     squeeze=False,
     layout='constrained',
@@ -96,8 +97,13 @@ def _panels(found: list[Summary], names, key, label):
     _dots(axes, names, key, mine)
     axes.set_title(f'judge {_name(judge)}', fontsize=10)
     axes.set_xlabel(label)
-  panels[0][-1].legend(
-    frameon=False, loc='upper left', bbox_to_anchor=(1.0, 1.0), fontsize=8
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(4))
+  figure.legend(
+    *panels[0][0].get_legend_handles_labels(),
+    frameon=False,
+    loc='outside lower center',
+    ncols=2,
+    fontsize=8,
   )
   return figure, panels[0]
 

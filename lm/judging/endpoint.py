@@ -80,6 +80,8 @@ class Endpoint:
       then always has the same reply, at any temperature: draw more samples
       with `n` or another `seed`.
     report_refused: makes a `Failure` of what the server refuses.
+    quote: whether messages repeat what the server says, which may itself repeat
+      a prompt: False for prompts that must stay out of logs.
     sleep: takes the seconds of a pause; None waits, and wakes on interrupts.
     uniform: draws the jitter from [0, 1).
   """
@@ -95,6 +97,7 @@ class Endpoint:
   max_pause: float = 120.0
   cache_dir: str | os.PathLike = ''
   report_refused: bool = False
+  quote: bool = True
   sleep: Callable[[float], Any] | None = None
   uniform: Callable[[], float] = random.random
 
@@ -250,8 +253,11 @@ class Endpoint:
           raise
         return reply_lib.Failure(str(error), attempt)
       except (_UnservedError, ValueError) as error:
+        reason = str(error)
+        if not self.quote and not isinstance(error, _UnservedError):
+          reason = f'{self._base}: a reply of another form'
         failure = reply_lib.Failure(
-          str(error), attempt, getattr(error, 'status', None)
+          reason, attempt, getattr(error, 'status', None)
         )
         after = getattr(error, 'after', 0.0)
       if attempt > self.retries or after > self.max_pause:
@@ -289,9 +295,8 @@ class Endpoint:
       return _redact(json.loads(text), key)
     except (ValueError, RecursionError):
       shown = _redact(text.decode(errors='replace'), key)[:200]
-      raise _UnservedError(
-        f'{self._base}: expected JSON, came {shown!r}'
-      ) from None
+      came = f', came {shown!r}' if self.quote else ''
+      raise _UnservedError(f'{self._base}: expected JSON{came}') from None
 
   def _status(self, error, deadline, key: str) -> Exception:
     """What to make of a status that is not 200."""
@@ -299,7 +304,8 @@ class Endpoint:
       body = _read(error, deadline)
     except (OSError, http.client.HTTPException):  # the status says enough
       body = b''
-    said = f'{self._base}: HTTP {error.code} {_message(body, key)}'.strip()
+    says = _message(body, key) if self.quote else ''
+    said = f'{self._base}: HTTP {error.code} {says}'.strip()
     if error.code in (408, 429) or error.code >= 500:
       after = _seconds(error.headers.get('Retry-After'))
       return _UnservedError(said, error.code, after)

@@ -19,6 +19,7 @@ from lm.judging import reply
 from tests import files
 from tests.calibration import support as tiny
 from tests.calibration.hle import support
+from tests.lm.judging import endpoint_support
 
 
 def items(count):
@@ -272,6 +273,39 @@ class ExperimentTest(absltest.TestCase):
           cfg.update_from_flattened_dict({key: value})
       with self.subTest(message), self.assertRaisesRegex(ValueError, message):
         setup.ask(cfg.to_dict())
+
+
+class ServerTest(endpoint_support.EndpointTest):
+  def test_a_server_answers_and_judges(self):
+    def answer(handler, body, number):
+      text = body['messages'][-1]['content']
+      if text.startswith('Judge whether'):
+        self.assertEqual(body['max_tokens'], 256)
+        handler.say(endpoint_support.chat('{"correct": "yes"}'))
+      elif 'number 1 ' in text:
+        handler.say({'error': f'cannot read {text}'}, status=400)
+      else:
+        said = {
+          'choices': [
+            {'message': {'content': 'Answer: 4'}, 'finish_reason': 'length'}
+          ],
+          'usage': {'completion_tokens': 3},
+        }
+        handler.say(said)
+
+    url = self.serve(answer).url
+    at = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+    asked = wanted(
+      at, questions=3, url=url, judge='j', judge_url=url, file=3
+    ).of('m', items(3))
+    with self.assertLogs('absl', 'WARNING') as logs:
+      responses.gather(asked, items(3), KEEP)
+    rows = responses.load(asked)
+    self.assertEqual([row['correct'] for row in rows], [True, None, True])
+    self.assertEqual(rows[1]['unjudged'], 'no response')
+    self.assertEqual([row['tokens'] for row in rows], [3, None, 3])
+    self.assertTrue(rows[0]['cut'])
+    self.assertNotIn(support.MARKER, ''.join(logs.output))
 
 
 class ReportTest(absltest.TestCase):

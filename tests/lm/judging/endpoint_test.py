@@ -354,5 +354,24 @@ class ArgumentsTest(parameterized.TestCase):
     self.assertEqual(endpoint.Endpoint('http://127.0.0.1:1', 'm').chat([]), ())
 
 
+class QuoteTest(support.EndpointTest):
+  @parameterized.parameters(
+    dict(value={'error': 'the prompt SECRET'}, status=400),
+    dict(value={'error': 'the prompt SECRET'}, status=500),
+    dict(value=b'SECRET'),
+    dict(value={'choices': 'SECRET'}),
+    dict(value={'choices': [{'message': {'content': 3, 'x': 'SECRET'}}]}),
+  )
+  def test_what_a_server_says_is_not_repeated(self, **said):
+    server = self.serve(lambda handler, body, number: handler.say(**said))
+    for quote in (True, False):
+      client = self.client(server, quote=quote, report_refused=True, retries=0)
+      with self.assertLogs('absl', 'WARNING') as logs:
+        (found,) = client.chat(['SECRET'])
+      self.assertIsInstance(found, reply.Failure)
+      if not quote:
+        self.assertNotIn('SECRET', found.reason + ''.join(logs.output))
+
+
 if __name__ == '__main__':
   absltest.main()
